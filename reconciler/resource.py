@@ -1,0 +1,421 @@
+"""The core types: what flows between the steps of a pass.
+
+After `compile` nothing knows what an endpoint is: a Serve application, a gateway route and a key credential are all a `Resource` with a
+key and a manifest, so they share one plan, one set of guards, one report. Everything here is a value: made once, never changed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from reconciler.errors import Problem
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+Manifest: TypeAlias = Mapping[str, Json]
+
+BY: Final = "reconciler"  # load-bearing: the first word of the mark on everything we own
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ResourceKey:
+    """Identity of a resource: where it lives, what it is, whose (workspace), its name. Sorts; prints as people read it."""
+
+    target: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.kind}/{self.namespace}/{self.name}"
+
+
+def canonical(value: Json) -> str:
+    """The one JSON text of a value: sorted keys, no blanks. Same value, same text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest_of(value: Json) -> str:
+    """`sha256:<64 hex>` of the canonical text."""
+    return "sha256:" + hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What every target writes on what we own, in its own way.
+
+    instance: name of the Settings; repo: hash of the repo's root commit; owner: the declaration, `Endpoint/team-a/chat`;
+    digest: of the manifest as last written (same digest and another live manifest is drift); protect: never prune.
+    """
+
+    instance: str
+    repo: str
+    owner: str
+    digest: str
+    protect: bool = False
+
+    def as_json(self) -> dict[str, Json]:
+        return {
+            "by": BY,
+            "instance": self.instance,
+            "repo": self.repo,
+            "owner": self.owner,
+            "digest": self.digest,
+            "protect": self.protect,
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> "Mark | None":
+        """The mark in a JSON value, or None where it is not one of ours in every field."""
+        if not isinstance(value, Mapping) or value.get("by") != BY:
+            return None
+        texts = [value.get(name) for name in ("instance", "repo", "owner", "digest")]
+        instance, repo, owner, digest = (text if isinstance(text, str) else "" for text in texts)
+        if not (instance and owner):
+            return None
+        return cls(instance, repo, owner, digest, value.get("protect") is True)
+
+
+class DriftMode(StrEnum):
+    HEAL = "heal"
+    REPORT = "report"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource as we want it. `manifest` holds only what we own, in the form in which the target's reader gives it back."""
+
+    key: ResourceKey
+    manifest: Manifest
+    owner: str
+    source: str
+    digest: str
+    needs: tuple[ResourceKey, ...] = ()
+    protect: bool = False
+    drift: DriftMode = DriftMode.HEAL
+
+    @classmethod
+    def make(
+        cls,
+        key: ResourceKey,
+        manifest: Manifest,
+        *,
+        owner: str,
+        source: str,
+        needs: tuple[ResourceKey, ...] = (),
+        protect: bool = False,
+        drift: DriftMode = DriftMode.HEAL,
+    ) -> "Resource":
+        return cls(key, manifest, owner, source, digest_of(manifest), needs, protect, drift)
+
+    def mark(self, instance: str, repo: str) -> Mark:
+        return Mark(instance, repo, self.owner, self.digest, self.protect)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What is bound late, from the live state just before the plan: no part of a manifest, a digest or a review.
+
+    addresses: replica addresses `host:port` by the key of the backend that offers them; attempt: retry counter of a workload that its
+    target gave up on; drains: backends that traffic has left, and when (seconds since the epoch).
+    """
+
+    addresses: tuple[tuple[ResourceKey, tuple[str, ...]], ...] = ()
+    attempt: int = 0
+    drains: tuple[tuple[ResourceKey, float], ...] = ()
+
+    def addresses_of(self, key: ResourceKey) -> tuple[str, ...]:
+        return dict(self.addresses).get(key, ())
+
+
+class ReplicaState(StrEnum):
+    """Class of one replica (serving-checklist 7.2). Replicas that are being stopped are left out of everything."""
+
+    SERVING = "serving"
+    FAILING = "failing"
+    PENDING = "pending"
+    DOWNLOADING = "downloading"
+    STARTING = "starting"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    name: str
+    state: ReplicaState
+    reason: str = ""
+    message: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The facts from which `status.py` makes a word; every target that serves delivers them.
+
+    desired: replicas wanted now (the autoscaler's number where one is set); rollout: the target is still moving to what was last
+    written; since: when that began, seconds since the epoch, None if unknown; gave_up: the target does not try any more, so that the
+    attempt counter decides; deleting: on its way out; unsettled: a reading during a flap, keep the previous word.
+    """
+
+    desired: int
+    replicas: tuple[Replica, ...] = ()
+    rollout: bool = False
+    since: float | None = None
+    gave_up: bool = False
+    deleting: bool = False
+    unsettled: bool = False
+    reason: str = ""
+    message: str = ""
+
+    def count(self, state: ReplicaState) -> int:
+        return sum(replica.state is state for replica in self.replicas)
+
+    @property
+    def ready(self) -> int:
+        return self.count(ReplicaState.SERVING)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveResource:
+    """A resource as it is. Without our mark it is somebody else's.
+
+    needs: backends that its traffic goes to now. withdrawn: takes no traffic any more and only waits for its drains.
+    binding: late-bound state as it is now. addresses: what it offers to routes. serving: facts of a workload, None for what does not serve.
+    """
+
+    key: ResourceKey
+    manifest: Manifest
+    mark: Mark | None
+    version: str = ""
+    needs: tuple[ResourceKey, ...] = ()
+    withdrawn: bool = False
+    binding: Binding = field(default_factory=Binding)
+    addresses: tuple[str, ...] = ()
+    serving: Serving | None = None
+    message: str = ""
+
+    @property
+    def meets_needs(self) -> bool:
+        """A new need is met when at least one replica serves, or when it sleeps on purpose (ScaledDown)."""
+        return self.serving is not None and not self.serving.deleting and (self.serving.ready > 0 or self.serving.desired == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A complete, successful reading of one target: ours, and whatever else holds a key that we want (mark None or another's).
+
+    pending: files or parts that were written and not acknowledged yet; a pass writes them again although no manifest differs.
+    """
+
+    target: str
+    resources: Mapping[ResourceKey, LiveResource]
+    pending: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A target that could not be read: an error, never an empty set. Nothing of it is pruned."""
+
+    target: str
+    problem: Problem
+
+
+Observed: TypeAlias = Observation | Unreadable
+Live: TypeAlias = Mapping[str, Observed]
+
+
+class ChangeClass(StrEnum):
+    """What a change does to people (serving-checklist 8); shown in every plan."""
+
+    CREATE = "create"
+    IN_PLACE = "in place"
+    RESTART = "restart"
+    REPLACE = "replace"
+    MIGRATE = "migrate"
+    TRAFFIC = "traffic"
+    PAUSE = "pause"
+    RESUME = "resume"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field: RFC 6901 pointer into the manifest, old and new value. ABSENT stands for "was not there"."""
+
+    path: str
+    old: Json
+    new: Json
+
+
+ABSENT: Final = "\x00absent"  # no YAML or JSON of ours can hold a NUL, so it is no value
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What one change does, in words: class, how many replicas restart, whether service stops meanwhile, a sentence."""
+
+    kind: ChangeClass
+    text: str = ""
+    restarts: int = 0
+    downtime: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    desired: Resource
+    effects: Effects
+    binding: Binding = field(default_factory=Binding)
+
+    @property
+    def key(self) -> ResourceKey:
+        return self.desired.key
+
+    @property
+    def owner(self) -> str:
+        return self.desired.owner
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    desired: Resource
+    live: LiveResource
+    fields: tuple[FieldChange, ...]
+    effects: Effects
+    binding: Binding = field(default_factory=Binding)
+    drift: bool = False
+
+    @property
+    def key(self) -> ResourceKey:
+        return self.desired.key
+
+    @property
+    def owner(self) -> str:
+        return self.desired.owner
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """An immutable field differs: delete now, create in a later pass. Decided at plan time from a table, never from a refusal."""
+
+    desired: Resource
+    live: LiveResource
+    fields: tuple[FieldChange, ...]
+    effects: Effects
+
+    @property
+    def key(self) -> ResourceKey:
+        return self.desired.key
+
+    @property
+    def owner(self) -> str:
+        return self.desired.owner
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Of a route that still takes traffic: withdraw it (it drains). Of a withdrawn one: forget it. Of anything else: delete it."""
+
+    live: LiveResource
+    effects: Effects
+
+    @property
+    def key(self) -> ResourceKey:
+        return self.live.key
+
+    @property
+    def owner(self) -> str:
+        return self.live.mark.owner if self.live.mark else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebind:
+    """Only what is bound late differs: never reviewed, in no digest, never held. `attempt` above the live one is a restart."""
+
+    live: LiveResource
+    binding: Binding
+    text: str
+
+    @property
+    def key(self) -> ResourceKey:
+        return self.live.key
+
+    @property
+    def owner(self) -> str:
+        return self.live.mark.owner if self.live.mark else ""
+
+
+Operation: TypeAlias = Create | Update | Replace | Delete  # what a person reviews
+Change: TypeAlias = Operation | Rebind  # what a writer gets
+
+
+class Reason(StrEnum):
+    WAITING = "waiting"
+    GUARD = "guard"
+    CONFLICT = "conflict"
+    UNREADABLE = "unreadable"
+    INVALID = "invalid"
+    PROTECTED = "protected"
+    DRIFT = "reported drift"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something that is in the plan and does not run now. `change` is None where the change itself cannot be known
+    (an unreadable target, a declaration that does not validate); then `subject` says what it is about."""
+
+    subject: str
+    reason: Reason
+    text: str
+    change: Operation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A guard that holds: its rule, how much was allowed of how many, and whom it concerns (declarations, sorted)."""
+
+    rule: str
+    owners: tuple[str, ...]
+    allowed: int
+    total: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a pass as a value: printed, judged, saved and applied as the same object.
+
+    changes: to run now, in order. rebinds: late-bound changes, applied always. held: not now, with reasons.
+    digest: over all operations whatever holds them; what a person acknowledges. drifted: keys whose live manifest differs undeclared.
+    """
+
+    revision: str
+    changes: tuple[Operation, ...]
+    held: tuple[Held, ...]
+    rebinds: tuple[Rebind, ...]
+    digest: str
+    trips: tuple[Trip, ...] = ()
+    drifted: tuple[ResourceKey, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    acknowledged: tuple[str, ...] = ()  # identities of the operations that an acknowledgement lets through at this revision
+    endpoints: int = 0
+    targets: int = 0
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Every operation, held or not, in the plan's order."""
+        held = tuple(item.change for item in self.held if item.change is not None)
+        return tuple(sorted((*self.changes, *held), key=lambda op: (op.key, type(op).__name__)))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one change. `applied` means that the target has it, not that it is healthy."""
+
+    change: Change
+    applied: bool
+    message: str = ""
+    problem: Problem | None = None
