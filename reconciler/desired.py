@@ -93,5 +93,21 @@ class Desired:
     no_deletes: str = ""
     problems: tuple[Problem, ...] = ()
     declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)  # model name in lower case -> owner that has it
     status_branch: str = "status/{target}"
     drift: DriftMode = DriftMode.HEAL
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What compile is told of the last applied revision: so that a broken Settings keeps the last good one, a broken Cluster its
+    target, an unparsable file its owners, and a model name its holder. All empty on the first pass, or when the state was lost."""
+
+    revision: str = ""
+    instance: str = "default"
+    guards: Guards | None = None
+    drift: DriftMode = DriftMode.HEAL
+    status_branch: str = "status/{target}"
+    targets: Mapping[str, TargetSpec] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

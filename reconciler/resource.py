@@ -207,11 +207,14 @@ class Observation:
     """A complete, successful reading of one target: ours, and whatever else holds a key that we want (mark None or another's).
 
     pending: files or parts that were written and not acknowledged yet; a pass writes them again although no manifest differs.
+    problems: what is known to be wrong with wanted resources before anything is written (a model file that is not there); each
+    names the owner that it blocks. notes: what a person should see and nothing depends on.
     """
 
     target: str
     resources: Mapping[ResourceKey, LiveResource]
     pending: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -225,6 +228,22 @@ class Unreadable:
 
 Observed: TypeAlias = Observation | Unreadable
 Live: TypeAlias = Mapping[str, Observed]
+
+
+class Health(StrEnum):
+    """The status words that users see, on every target alike."""
+
+    READY = "Ready"
+    STARTING = "Starting"
+    MODEL_DOWNLOADING = "ModelDownloading"
+    UPDATING = "Updating"
+    DEGRADED = "Degraded"
+    ERROR = "Error"
+    PENDING = "Pending"
+    SCALED_DOWN = "ScaledDown"
+    PAUSED = "Paused"
+    DELETING = "Deleting"
+    UNKNOWN = "Unknown"
 
 
 class ChangeClass(StrEnum):
