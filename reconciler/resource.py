@@ -420,6 +420,7 @@ class Plan:
     drifted: tuple[ResourceKey, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     acknowledged: tuple[str, ...] = ()  # identities of the operations that an acknowledgement lets through at this revision
+    heals: tuple[str, ...] = ()  # targets whose generated artifacts are not what their own record says
     endpoints: int = 0
     targets: int = 0
 

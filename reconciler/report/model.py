@@ -62,5 +62,5 @@ class Report:
             return 1
         if reasons & GUARDED:
             return 3
-        left = self.plan.changes if self.outcomes is None else ()
+        left = self.plan.changes or self.plan.heals if self.outcomes is None else ()
         return 2 if left or reasons else 0

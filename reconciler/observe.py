@@ -1,0 +1,38 @@
+"""Targets -> live resources. Read only: what is handed in here has no way to write."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from reconciler.errors import Problem, TargetError
+from reconciler.resource import Live, Observed, Resource, ResourceKey, Unreadable
+from reconciler.targets.protocol import Reader
+
+
+def observe(
+    readers: Mapping[str, Reader],
+    closed: Mapping[str, Problem],
+    wanted: Mapping[ResourceKey, Resource],
+    *,
+    parallel: bool = True,
+) -> Live:
+    """One complete reading of every target, or why there is none. closed: targets that could not even be opened.
+
+    Targets are read side by side, since each waits for its own network; `parallel=False` keeps their order, for replays.
+    """
+    by_target: dict[str, dict[ResourceKey, Resource]] = {name: {} for name in readers}
+    for key, resource in wanted.items():
+        by_target.get(key.target, {})[key] = resource
+    names = sorted(readers)
+    if parallel and len(names) > 1:
+        with ThreadPoolExecutor(max_workers=min(16, len(names))) as pool:
+            seen = list(pool.map(lambda name: _read(name, readers[name], by_target[name]), names))
+    else:
+        seen = [_read(name, readers[name], by_target[name]) for name in names]
+    return {name: Unreadable(name, problem) for name, problem in closed.items()} | dict(zip(names, seen, strict=True))
+
+
+def _read(name: str, reader: Reader, wanted: Mapping[ResourceKey, Resource]) -> Observed:
+    try:
+        return reader.read(wanted)
+    except TargetError as error:
+        return Unreadable(name, error.problem)

@@ -1,0 +1,75 @@
+"""What must wait, and for what: backend before route, route off before backend off, drains. A pass never waits, so each of these is a
+sentence that a person reads in the plan, and the next pass looks again."""
+
+from collections.abc import Iterator
+
+from reconciler.plan.binding import drain_left
+from reconciler.plan.view import View
+from reconciler.resource import Create, Delete, Held, LiveResource, Operation, Reason, Replace, ResourceKey, Update
+
+
+def waits(view: View, operation: Operation) -> Held | None:
+    """The first reason why this operation cannot run in this pass, or None."""
+    match operation:
+        case Create(desired):
+            found = _unmet(view, desired.needs)
+        case Update(desired, live):
+            # a published route stays when its backend degrades: only what is new in `needs` gates
+            known = () if live.withdrawn else live.needs
+            found = _unmet(view, tuple(key for key in desired.needs if key not in known))
+        case Delete(live) if live.withdrawn:
+            found = _draining(view, live)
+        case Delete(live) | Replace(live=live):
+            found = _still_used(view, live) if view.serves(live.key) else iter(())
+    reason, text = next(found, (None, ""))
+    return Held(str(operation.key), reason, text, operation) if reason else None
+
+
+def _unmet(view: View, needs: tuple[ResourceKey, ...]) -> Iterator[tuple[Reason, str]]:
+    for key in needs:
+        backend = view.ours.get(key)
+        if key.target not in view.readable:
+            yield Reason.WAITING, f"waits for {key}: {key.target} cannot be read"
+        elif backend is None:
+            yield Reason.WAITING, f"waits for {key} to be created and to serve"
+        elif not backend.meets_needs:
+            yield Reason.WAITING, f"waits for {key} to serve{_so_far(backend)}"
+
+
+def _so_far(backend: LiveResource) -> str:
+    facts = backend.serving
+    if facts is None:
+        return ""
+    reason = f", {facts.message.splitlines()[-1]}" if facts.gave_up and facts.message else ""
+    return f" ({facts.ready} of {facts.desired} replicas{reason})"
+
+
+def _draining(view: View, live: LiveResource) -> Iterator[tuple[Reason, str]]:
+    for backend, since in live.binding.drains:
+        if left := drain_left(view, backend, since):
+            yield Reason.WAITING, f"withdrawn; requests that run on {backend.target} have {left:.0f} s more to finish"
+
+
+def _still_used(view: View, live: LiveResource) -> Iterator[tuple[Reason, str]]:
+    """Whatever would end serving is held while a live resource needs it, and until its drain time has passed."""
+    for user in view.users.get(live.key, ()):
+        if live.key in user.needs and not user.withdrawn:
+            yield Reason.WAITING, f"waits for {user.key} to leave it"
+        for backend, since in user.binding.drains:
+            if backend == live.key and (left := drain_left(view, backend, since)):
+                yield Reason.WAITING, f"drains for {left:.0f} s more since {user.key} left it"
+    for gateway in view.unreadable:
+        if live.key.target in _binds(view, gateway.target):
+            yield Reason.UNREADABLE, f"{gateway.target} cannot be read: a route of it may still send requests here"
+    yield from _successor_missing(view, live)
+
+
+def _binds(view: View, target: str) -> tuple[str, ...]:
+    spec = view.desired.targets.get(target) or view.situation.targets.get(target)
+    return spec.binds if spec else ()
+
+
+def _successor_missing(view: View, live: LiveResource) -> Iterator[tuple[Reason, str]]:
+    """A migration: the copy elsewhere must serve before this one may go."""
+    owner = live.mark.owner if live.mark else ""
+    yield from _unmet(view, tuple(key for key in view.wanted_of.get(owner, ()) if key != live.key))

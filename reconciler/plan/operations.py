@@ -1,0 +1,132 @@
+"""Every operation that turns live into desired, before anything is held; and the digest by which a person acknowledges them."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from reconciler.desired import Owner
+from reconciler.plan.binding import bound_addresses
+from reconciler.plan.fields import covers, field_changes
+from reconciler.plan.view import View
+from reconciler.resource import (
+    Binding,
+    ChangeClass,
+    Create,
+    Delete,
+    DriftMode,
+    Effects,
+    FieldChange,
+    Json,
+    LiveResource,
+    Operation,
+    Replace,
+    Resource,
+    Update,
+    digest_of,
+)
+
+RESTARTING: Final = frozenset({ChangeClass.RESTART, ChangeClass.REPLACE, ChangeClass.MIGRATE})
+
+
+def operations(view: View) -> Iterator[Operation]:
+    """Creates, updates and replaces of what is declared, deletes of what is not, in order of their keys.
+
+    What is blocked keeps running as it is: no operation at all. So does everything on a target that cannot be read.
+    """
+    for key, wanted in sorted(view.desired.resources.items()):
+        if key.target in view.readable and (operation := _towards(view, wanted)):
+            yield operation
+    for key, found in sorted(view.ours.items()):
+        owner = found.mark.owner if found.mark else ""
+        if key not in view.desired.resources and owner not in view.desired.blocked:
+            yield Delete(found, _ending(view, found, view.desired.owners.get(owner)))
+
+
+def _towards(view: View, wanted: Resource) -> Operation | None:
+    found = view.everything.get(wanted.key)
+    if found is None or not view.is_ours(found):
+        return Create(wanted, _beginning(view, wanted), Binding(bound_addresses(view, wanted.needs, Binding())))
+    fields = (*field_changes(found.manifest, wanted.manifest), *_mark_changes(found, wanted))
+    drift = found.mark is not None and found.mark.digest == wanted.digest
+    if not (fields or found.withdrawn) or (drift and wanted.drift is DriftMode.OFF):
+        return None
+    return _updating(view, wanted, found, fields, drift)
+
+
+def _updating(view: View, wanted: Resource, found: LiveResource, fields: tuple[FieldChange, ...], drift: bool) -> Operation:
+    rules = view.rules(wanted.key.target)
+    immutable = tuple(change.path for change in fields if covers(rules.immutable, change.path))
+    if immutable:
+        text = f"{', '.join(immutable)} cannot change in place: deleted first, created again in a later pass"
+        return Replace(wanted, found, fields, Effects(ChangeClass.REPLACE, text, downtime=True))
+    effects = _waking(wanted, found) or rules.effects(wanted, found, fields)
+    attempt = 0 if effects.kind in RESTARTING else found.binding.attempt
+    binding = Binding(bound_addresses(view, wanted.needs, found.binding), attempt, found.binding.drains)
+    return Update(wanted, found, fields, effects, binding, drift and bool(fields))
+
+
+def _waking(wanted: Resource, found: LiveResource) -> Effects | None:
+    return Effects(ChangeClass.TRAFFIC, "was withdrawn, takes traffic again") if found.withdrawn and wanted.needs else None
+
+
+def _mark_changes(found: LiveResource, wanted: Resource) -> tuple[FieldChange, ...]:
+    """The mark is ours too; its digest follows the manifest and is no difference of its own."""
+    mark = found.mark
+    if mark is None:
+        return ()
+    pairs: tuple[tuple[str, Json, Json], ...] = (
+        ("/mark/owner", mark.owner, wanted.owner),
+        ("/mark/protect", mark.protect, wanted.protect),
+    )
+    return tuple(FieldChange(path, old, new) for path, old, new in pairs if old != new)
+
+
+def _beginning(view: View, wanted: Resource) -> Effects:
+    if not view.serves(wanted.key):
+        return Effects(ChangeClass.CREATE, "waits until its backend serves" if wanted.needs else "")
+    elsewhere = [live.key.target for live in view.owned_by(wanted.owner) if view.serves(live.key) and live.key != wanted.key]
+    if elsewhere:
+        return Effects(ChangeClass.MIGRATE, f"from {elsewhere[0]}: starts here, then the route switches, then the old copy goes")
+    if wanted.owner in view.situation.paused:
+        return Effects(ChangeClass.RESUME, "was paused, takes resources and starts again")
+    return Effects(ChangeClass.CREATE, "starts, then its route opens")
+
+
+def _ending(view: View, found: LiveResource, owner: Owner | None) -> Effects:
+    serving = found.serving.ready if found.serving else 0
+    now = f"{serving} replicas serving now" if view.serves(found.key) else ""
+    if owner is None:
+        return Effects(ChangeClass.DELETE, now or _leaving(found))
+    if not view.serves(found.key):
+        return Effects(ChangeClass.DELETE if owner.asleep else ChangeClass.TRAFFIC, _leaving(found))
+    if owner.asleep:
+        return Effects(ChangeClass.PAUSE, f"{now}; its settings and its route entry stay")
+    return Effects(ChangeClass.MIGRATE, f"{now}; goes when the copy elsewhere serves and traffic has moved")
+
+
+def _leaving(found: LiveResource) -> str:
+    if found.withdrawn:
+        return "withdrawn already; forgotten when it has drained"
+    return "takes no new requests from now on" if found.needs else ""
+
+
+def identity(operation: Operation) -> str:
+    """What an acknowledgement names: kind of operation, key, and the manifest that it leads to."""
+    target = "" if isinstance(operation, Delete) else f" {operation.desired.digest}"
+    return f"{type(operation).__name__} {operation.key}{target}"
+
+
+def digest(found: tuple[Operation, ...]) -> str:
+    """Over all operations, whatever holds them: class, key, field paths with old and new values. No effects, times or revisions,
+    and nothing that is bound late, so that the plan of the pull request and the plan after the merge have one digest."""
+    document = [[type(op).__name__, str(op.key), _values(op)] for op in sorted(found, key=lambda op: op.key)]
+    return digest_of(document)
+
+
+def _values(operation: Operation) -> Json:
+    match operation:
+        case Create(desired):
+            return desired.digest
+        case Update(fields=fields) | Replace(fields=fields):
+            return [[change.path, change.old, change.new] for change in fields]
+        case Delete():
+            return None
