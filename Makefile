@@ -1,0 +1,45 @@
+# Two commands set everything up on a machine that has Python >= 3.11, make and git:
+#
+#   make demo      a commit becomes a served token, step by step (STAY=1 keeps it up)
+#   make test      everything that CI runs
+#
+# Each goes through tools/environment.py, which builds the pinned environment once and runs its Python on this checkout.
+
+PYTHON ?= python3
+RUN := $(PYTHON) tools/environment.py
+ARGS ?=
+
+.PHONY: help demo test quick check models bench lock wheel
+.DEFAULT_GOAL := help
+
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
+
+demo:            ## the whole path once, with real parts (STAY=1 keeps it up)
+	@$(RUN) -m tools.demo $(if $(STAY),--stay) $(ARGS)
+
+quick: check     ## the inner loop: checks, and every test that starts no server (under a minute)
+	@$(RUN) pytest -q -m "not real and not slow" $(ARGS)
+
+test: check models  ## checks and every test, with real Ray, Envoy and models
+	@$(RUN) pytest $(ARGS)
+
+check:           ## ruff, mypy, import-linter
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports
+
+models:          ## fetch the demo's two models into the cache
+	@$(RUN) -m tools.models
+
+bench:           ## the four benchmarks, as ratios (ARGS=validate runs one)
+	@$(RUN) -m bench $(ARGS)
+
+wheel:           ## build dist/reconciler-*.whl
+	@rm -rf build  # setuptools would pack what an older checkout left there
+	@$(RUN) -m pip --disable-pip-version-check wheel -q --no-deps --no-build-isolation -w dist .
+
+lock:            ## write requirements.lock from the environment in use
+	@(sed -n '/^#/p' requirements.lock; $$($(RUN)) -m pip freeze --all --exclude-editable --exclude pip | grep -v '^#' | LC_ALL=C sort -f) > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
