@@ -1,0 +1,26 @@
+"""Fixtures of the tests with real parts. In CI (`CI=true`) a missing part fails; elsewhere it skips, and says what is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tools import models as demo_models
+
+
+def missing(what: str) -> None:
+    """A part is not there: fail where all must be there, else skip loudly."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model root with `smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf` and `all-minilm-l6-v2/all-MiniLM-L6-v2.F16.gguf`."""
+    root = tmp_path_factory.mktemp("models")
+    try:
+        demo_models.into(root)
+    except demo_models.NotFetched as error:
+        missing(str(error))
+    return root
