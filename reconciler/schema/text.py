@@ -1,0 +1,68 @@
+"""Texts with a form: URLs, paths, times, environment names. Forms that several kinds use."""
+
+import re
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from reconciler.schema.base import fault
+
+ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TIME: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+def stays_inside(path: str) -> bool:
+    """Is it a relative path that leads nowhere else?"""
+    return bool(path) and not path.startswith("/") and ".." not in path.split("/") and "\\" not in path
+
+
+def absolute_path(path: str) -> bool:
+    return path.startswith("/") and ".." not in path.split("/")
+
+
+def _relative(path: str) -> str:
+    if path and not stays_inside(path):
+        raise fault(
+            "E78",
+            f"'{path}' leads elsewhere",
+            "paths are relative and stay below their folder",
+            "write it without a leading / and without ..",
+        )
+    return path
+
+
+def _url(url: str) -> str:
+    if not url:
+        return url
+    parts = _split(url)
+    if parts is None:
+        raise fault(
+            "E75", f"'{url}' is not a URL", "a scheme http or https, a host, perhaps a port and a path", "write it like http://head:8265"
+        )
+    if parts:
+        raise fault(
+            "E70", "a URL with a user or password in it", "what was committed stays in the history", "remove it, and use a reference"
+        )
+    return url.rstrip("/")
+
+
+def _split(url: str) -> bool | None:
+    """None: no URL of ours. Else: does it carry credentials?"""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return None
+    return "@" in parts.netloc if good and not (parts.query or parts.fragment) else None
+
+
+def _time(text: str) -> str:
+    if text and not TIME.fullmatch(text):
+        raise fault("E72", f"'{text}' is not a time", "times are RFC 3339 with a zone", "write it like 2026-12-31T00:00:00Z")
+    return text
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Relative = Annotated[str, AfterValidator(_relative)]
+Time = Annotated[str, AfterValidator(_time)]
