@@ -1,0 +1,79 @@
+"""One pass. Every verb is this: `plan` with places that cannot write, `apply` once, `run` again and again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.apply import apply_plan, failures
+from reconciler.desired import Desired, Remembered
+from reconciler.errors import Problem
+from reconciler.observe import observe
+from reconciler.places import Places
+from reconciler.plan.make import make_plan
+from reconciler.plan.view import View
+from reconciler.repo.read import ReadCache, read_repo
+from reconciler.repo.snapshot import Snapshot
+from reconciler.repo.source import Source
+from reconciler.report.model import Report
+from reconciler.resource import Live, Observation, Outcome, Plan
+from reconciler.state.advance import after_writes, before_writes, known_targets, situate
+from reconciler.state.folder import State
+from reconciler.state.history import history, same_repo
+from reconciler.status import statuses
+from reconciler.targets.protocol import Claim
+from reconciler.targets.registry import rules_of
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a pass is given. compile: the compiler with its engine schemas and caches. parallel: read targets side by side."""
+
+    source: Source
+    state: State
+    places: Places
+    compile: Callable[[Snapshot, Remembered], Desired]
+    cache: ReadCache = field(default_factory=ReadCache)
+    parallel: bool = True
+
+
+def reconcile(given: Given) -> Report:
+    """Do all that is possible now, and end. What must wait is held in the plan with its reason; the next pass looks again.
+
+    Raises RepoError when there is no revision to read, StateError when nothing can be remembered; everything else is in the report.
+    """
+    record = given.state.load()
+    snapshot = read_repo(given.source, record.remembered.declared, given.cache)
+    desired = same_repo(given.compile(snapshot, record.remembered), record)
+    past = history(given.source, record, snapshot.revision)
+
+    opened, closed = given.places.open(known_targets(record, desired), Claim(desired.instance, desired.repo))
+    live = observe(opened, closed, desired.resources, parallel=given.parallel)
+    situation = situate(record, desired, past, now=given.places.now())
+    plan = make_plan(desired, live, situation)
+
+    intent = before_writes(record, desired, plan)
+    outcomes = _write(given, plan, intent != record and (lambda: given.state.save(intent)))
+    words = statuses(View(desired, live, situation), plan, outcomes, record.statuses)
+
+    if outcomes is not None:
+        after = after_writes(intent, desired, live, situation, plan, outcomes, words)
+        if after != intent:
+            given.state.save(after)
+        record = after
+    problems = (*desired.problems, *_found(live, plan), *failures(outcomes or ()))
+    return Report(plan, words, problems, outcomes, situation.now, desired.status_branch, record.remembered.revision)
+
+
+def _write(given: Given, plan: Plan, intend: Callable[[], None] | bool) -> tuple[Outcome, ...] | None:
+    if not given.places.write:
+        return None
+    if callable(intend) and (plan.changes or plan.rebinds):
+        intend()
+    targets = given.places.targets()
+    return apply_plan(plan, targets, {name: rules_of(given.places.spec(name).type) for name in targets})
+
+
+def _found(live: Live, plan: Plan) -> Sequence[Problem]:
+    """What a reading showed to be wrong with something that the plan wants to write (a model file that is missing)."""
+    held = {item.change.owner for item in plan.held if item.change is not None}
+    seen = (one for one in live.values() if isinstance(one, Observation))
+    return [problem for one in seen for problem in one.problems if problem.owner in held]

@@ -1,0 +1,26 @@
+"""The tables of the memory target: a cluster (Workload) and a gateway (Route, Key) in one."""
+
+from typing import Final
+
+from reconciler.resource import ChangeClass, Effects, FieldChange, LiveResource, Resource
+from reconciler.targets.protocol import TargetRules
+
+IN_PLACE: Final = ("/replicas", "/mark")
+
+
+def effects(wanted: Resource, live: LiveResource, fields: tuple[FieldChange, ...]) -> Effects:
+    if wanted.key.kind != "Workload":
+        return Effects(ChangeClass.TRAFFIC)
+    if all(change.path.startswith(IN_PLACE) for change in fields):
+        return Effects(ChangeClass.IN_PLACE, "no restart")
+    count = live.serving.desired if live.serving else 0
+    return Effects(ChangeClass.RESTART, f"{count} replicas, new ones first", restarts=count)
+
+
+RULES: Final = TargetRules(
+    ranks=(frozenset({"Workload"}), frozenset({"Route", "Key"})),
+    serves=frozenset({"Workload"}),
+    routes=frozenset({"Route"}),
+    immutable=("/zone",),
+    effects=effects,
+)
