@@ -31,7 +31,7 @@ class Record:
     spent: Spent = field(default_factory=Spent)
     unfinished: frozenset[str] = frozenset()
     statuses: Mapping[str, EndpointStatus] = field(default_factory=dict)
-    at: float = 0.0
+    at: float = field(default=0.0, compare=False)
 
 
 def as_json(record: Record) -> dict[str, Json]:
