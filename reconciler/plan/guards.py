@@ -56,11 +56,14 @@ def rewinds_the_branch(view: View, found: tuple[Operation, ...]) -> Iterator[Tri
 
 def empties_everything(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
     """An empty desired set looks exactly like a wrong path or branch."""
-    counted = count(found).deletes - view.situation.spent.begun
-    if counted and not any(owner.kind == ENDPOINT for owner in view.desired.owners.values()):
-        owners = view.owners_live(ENDPOINT)
-        text = f"no endpoint is declared any more: all {len(owners)} would be deleted; that is never done without an acknowledgement"
-        yield Trip("empty", tuple(sorted(counted)), 0, len(owners), text)
+    begun = view.situation.spent.begun
+    if any(owner.kind == ENDPOINT for owner in view.desired.owners.values()) or not count(found).deletes - begun:
+        return
+    # keys too: without them nothing answers, while the endpoints are held
+    owners = frozenset(op.owner for op in found if isinstance(op, Delete)) - begun
+    total = len(view.owners_live(ENDPOINT))
+    text = f"no endpoint is declared any more: all {total} would be deleted; that is never done without an acknowledgement"
+    yield Trip("empty", tuple(sorted(owners)), 0, total, text)
 
 
 def forgets_history(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:

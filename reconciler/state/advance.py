@@ -12,6 +12,8 @@ from reconciler.state.history import Past
 from reconciler.state.record import Acknowledged, Record
 
 OPEN = frozenset({Reason.GUARD, Reason.CONFLICT, Reason.UNREADABLE, Reason.APPROVAL})
+# while one of these guards holds, this head was not acted on: the next pass must see the same past
+UNKNOWN_PAST = frozenset({"rewound", "history"})
 
 
 def situate(record: Record, desired: Desired, past: Past, *, now: float) -> Situation:
@@ -59,14 +61,14 @@ def after_writes(
 ) -> Record:
     """What is remembered when the pass is over. `record` is the one of `before_writes`."""
     held_back = any(held.reason is Reason.GUARD and held.change is not None for held in plan.held)
-    rewound = bool(situation.rewound) and held_back
+    blind = held_back and any(trip.rule in UNKNOWN_PAST for trip in plan.trips)
     failed = any(not outcome.applied for outcome in outcomes)
     whole = not failed and not any(held.reason in OPEN for held in plan.held)
     targets = _still_known(record, desired, live, plan)
     known = _applied(record, desired) if whole else record.remembered
     return Record(
         repo=desired.repo,
-        head=record.head if rewound else desired.revision,
+        head=record.head if blind else desired.revision,
         remembered=replace(known, targets=targets, declared=dict(desired.declared), aliases=dict(desired.aliases)),
         acknowledged=record.acknowledged,
         spent=_spend(situation.spent, outcomes),
