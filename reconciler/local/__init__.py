@@ -23,14 +23,16 @@ class LocalProgram:
 
 def status(folder: Path) -> list[LocalProgram]:
     """What was started from this state folder, running or not. Reads only."""
-    from reconciler.local import envoy, ray
+    import reconciler.local.envoy as envoy
+    import reconciler.local.ray as ray
 
     return [*ray.status(folder), *envoy.status(folder)]
 
 
 def stop(folder: Path) -> None:
     """End all of it, the gateway first, so that nobody is sent to what is going. Raises LocalError for what does not end."""
-    from reconciler.local import envoy, ray
+    import reconciler.local.envoy as envoy
+    import reconciler.local.ray as ray
 
     envoy.stop(folder)
     ray.stop(folder)
@@ -38,7 +40,8 @@ def stop(folder: Path) -> None:
 
 def watch_once(folder: Path) -> None:
     """Put back what is gone. Cheap: called twice a second by the daemon. Raises LocalError when it cannot be put back."""
-    from reconciler.local import envoy, ray
+    import reconciler.local.envoy as envoy
+    import reconciler.local.ray as ray
 
     ray.watch_once(folder)
     envoy.watch_once(folder)
