@@ -70,7 +70,7 @@ class Stage:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not OWN.match(name)}
-        return kept | {"HOME": str(self.folder / "home"), "PYTHONPATH": str(CHECKOUT)}
+        return kept | {"HOME": str(self.folder / "home"), "TMPDIR": str(self.folder / "tmp"), "PYTHONPATH": str(CHECKOUT)}
 
     # --- commands -----------------------------------------------------------------------------------------------------------------
 
@@ -225,7 +225,8 @@ class Stage:
 def stage(screen: Screen) -> Iterator[Stage]:
     """A new stage; cleared at the end. Raises DemoFailed if something was left and no other error is on its way."""
     here = Stage(Path(tempfile.mkdtemp(prefix="rcl-demo-")), screen)
-    (here.folder / "home").mkdir()
+    for name in ("home", "tmp"):
+        (here.folder / name).mkdir()
     try:
         yield here
     except BaseException:
