@@ -35,7 +35,7 @@ local function refuse(handle, status, code, message, param)
     .. ',"code":"' .. code .. '"}}')
 end
 
-local function printable(s) return (sub(s, 1, 128):gsub('[^ !#-%[%]-~]', '?')) end
+local function printable(s) return (sub(s, 1, 128):gsub('[^%w%p ]', '?'):gsub('["\\]', '?')) end
 
 -- A hash costs more than the rest of a request, so known keys are remembered, in this worker and as long as this table of keys lives:
 -- a new table is a new Lua state, so what is revoked is forgotten with it. Unknown keys are never remembered.
@@ -146,6 +146,7 @@ local function by_path(handle, headers, record, method, path)
   if too_large(handle, headers) or not open(handle, record, endpoint, method, rest) then return end
   if not headers:get('content-length') and method ~= 'GET' then
     handle:body(true)                      -- of unknown length: the listener's limit cuts it while it is collected
+    headers = handle:headers()             -- what was got before the body arrived is not valid any more
   end
   headers:replace('x-reconciler-route', name)
   handle:clearRouteCache()
@@ -165,6 +166,7 @@ local function by_model(handle, headers, record, method, path)
   local body = (not kind or find(kind:lower(), 'application/json', 1, true)) and handle:body()
   if not body then return unknown_model(handle) end
   local s = body:getBytes(0, body:length())
+  headers = handle:headers()               -- what was got before the body arrived is not valid any more
   local model, first, last = scan(s)
   if model == false then
     return refuse(handle, '400', 'invalid_json', 'The request body is not valid JSON.', '"model"')

@@ -52,14 +52,14 @@ TIMEOUT: Final = openai_error("The request took longer than this endpoint allows
 NOT_FOUND: Final = openai_error("No endpoint is served at this path.", "invalid_request_error", "endpoint_not_found")
 MALFORMED: Final = openai_error("The request is not valid HTTP (%RESPONSE_CODE_DETAILS%).", "invalid_request_error", "invalid_request")
 BROKEN: Final = openai_error("The gateway itself failed on this request (%RESPONSE_CODE_DETAILS%).", "server_error", "gateway_error")
-LOCAL_REPLIES: Final[tuple[tuple[int, Json], ...]] = (
-    (400, MALFORMED),
-    (404, NOT_FOUND),
-    (413, TOO_LARGE),
-    (500, BROKEN),
-    (502, NO_REPLICA),
-    (503, NO_REPLICA),
-    (504, TIMEOUT),
+# Status and response flags by which an answer of Envoy itself is known from one of the gate or of the routes: those have no flag.
+LOCAL_REPLIES: Final[tuple[tuple[int, tuple[str, ...], Json], ...]] = (
+    (404, ("NR",), NOT_FOUND),
+    (413, (), TOO_LARGE),
+    (500, ("NR", "UPE", "UF", "UC"), BROKEN),
+    (502, ("UPE", "UF", "UC", "UR", "LR"), NO_REPLICA),
+    (503, ("UH", "UF", "UC", "UO", "NC", "NR", "URX", "UR", "LR", "UMSDR", "OM", "LH"), NO_REPLICA),
+    (504, ("UT", "SI", "UMSDR"), TIMEOUT),
 )
 
 
@@ -116,7 +116,7 @@ def connection_manager(place: Place) -> dict[str, Json]:
         server_header_transformation="PASS_THROUGH",
         early_header_mutation_extensions=[_ingress()],
         access_log=[_access_log(place)],
-        local_reply_config={"mappers": [_mapper(status, body) for status, body in LOCAL_REPLIES]},
+        local_reply_config={"mappers": [_before_the_gate(), *(_mapper(*reply) for reply in LOCAL_REPLIES)]},
         rds={"route_config_name": ROUTES, "config_source": watched(place.path(RDS))},
         http_filters=[
             {
@@ -155,9 +155,17 @@ def _access_log(place: Place) -> Json:
     }
 
 
-def _mapper(status: int, body: Json) -> Json:
-    comparison: Json = {"op": "EQ", "value": {"default_value": status, "runtime_key": "reconciler.none"}}
-    return {
-        "filter": {"status_code_filter": {"comparison": comparison}},
-        "body_format_override": {"json_format": body},
-    }
+def _before_the_gate() -> Json:
+    """400 by Envoy itself: a request that has not been through the gate, which would have named its key."""
+    unnamed: Json = {"header_filter": {"header": {"name": KEY_HEADER, "present_match": True, "invert_match": True}}}
+    both: Json = {"and_filter": {"filters": [_by_status(400), unnamed]}}
+    return {"filter": both, "body_format_override": {"json_format": MALFORMED}}
+
+
+def _by_status(status: int) -> Json:
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": "reconciler.none"}}}}
+
+
+def _mapper(status: int, flags: tuple[str, ...], body: Json) -> Json:
+    both: Json = {"and_filter": {"filters": [_by_status(status), {"response_flag_filter": {"flags": list(flags)}}]}}
+    return {"filter": both if flags else _by_status(status), "body_format_override": {"json_format": body}}

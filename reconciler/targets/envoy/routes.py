@@ -28,7 +28,7 @@ RETRIES: Final[dict[str, Json]] = {
 }
 PAUSED: Final = openai_error("This endpoint is paused. Its owner can resume it.", "server_error", "endpoint_paused")
 NO_REPLICA: Final = openai_error("No replica can take this request now.", "server_error", "no_healthy_replica")
-NOTHING_HERE: Final = openai_error("No endpoint is served at this path.", "invalid_request_error", "endpoint_not_found")
+NO_GATE: Final = openai_error("The gateway itself failed on this request.", "server_error", "gateway_error")
 
 
 def routes(state: State) -> list[Json]:
@@ -46,7 +46,7 @@ def routes(state: State) -> list[Json]:
 
 
 def _everything_else() -> Json:
-    """What has not been through the gate: the health check, and a 404 for what cannot come here."""
+    """What has not been through the gate: the health check. Anything else comes here only when the gate itself has failed."""
     open_to_all = {GATE: typed("config.route.v3.FilterConfig", disabled=True)}
     health: Json = {
         "name": "healthz",
@@ -54,7 +54,7 @@ def _everything_else() -> Json:
         "direct_response": {"status": 200, "body": {"inline_string": "ok"}},
         "typed_per_filter_config": open_to_all,
     }
-    return {"name": "default", "domains": ["*"], "routes": [health, _answer("nothing", 404, NOTHING_HERE)]}
+    return {"name": "default", "domains": ["*"], "routes": [health, _answer("no-gate", 500, NO_GATE)]}
 
 
 def _answer(name: str, status: int, body: Json) -> Json:
