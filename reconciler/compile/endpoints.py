@@ -1,0 +1,237 @@
+"""An endpoint with every reference resolved and every default filled in: a Workload for its cluster, a Route for its gateway.
+
+Nothing is raised: what is wrong is collected in the endpoint's findings, and an endpoint with an error compiles to nothing at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.compile.commands import command_of
+from reconciler.compile.engines import Engines, Version
+from reconciler.compile.findings import Findings, listed
+from reconciler.compile.models import model_path
+from reconciler.compile.names import model_names
+from reconciler.compile.references import Declared
+from reconciler.compile.source import Declaration
+from reconciler.compile.targets import Targets
+from reconciler.desired import Owner
+from reconciler.resource import DriftMode
+from reconciler.schema.cluster import ClusterSpec
+from reconciler.schema.endpoint import EndpointSpec
+from reconciler.schema.gateway import GatewaySpec
+from reconciler.schema.metadata import DRIFT
+from reconciler.schema.model_registry import ModelRegistrySpec
+from reconciler.targets.rendering import Accelerator, Meta, Route, SecretEnv, Workload
+
+# What a gateway exposes of an engine, by API family and task: the service plane, never what manages the engine.
+PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "openai": {
+        "text-generation": ("GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions"),
+        "text-embedding": ("GET /v1/models", "POST /v1/embeddings"),
+        "text-rerank": ("GET /v1/models", "POST /v1/rerank"),
+    }
+}
+LEAST_GRACE: Final = 330.0  # seconds: only a time-out above 300 changes it, and with that restarts anything
+GRACE_BEYOND_REQUEST: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What an endpoint refers to, found and whole."""
+
+    cluster: Declaration[ClusterSpec]
+    version: Version
+    registry: Declaration[ModelRegistrySpec]
+    gateway: str  # "": no gateway lists the cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """route: without its backends, which are known once the workload is rendered. cluster, gateway: targets; gateway may be ""."""
+
+    endpoint: Declaration[EndpointSpec]
+    cluster: str
+    gateway: str
+    workload: Workload
+    route: Route
+    owner: Owner
+
+
+def compile_endpoint(
+    findings: Findings, endpoint: Declaration[EndpointSpec], declared: Declared, engines: Engines, targets: Targets, drift: DriftMode
+) -> Compiled | None:
+    """None where something is wrong with it, or with what it refers to."""
+    bound = _bind(findings, endpoint, declared, engines, targets)
+    if bound is None:
+        return None
+    _check_task(findings, endpoint.spec, bound.version)
+    meta = Meta(endpoint.id, str(endpoint.place), endpoint.spec.protect, endpoint.annotations.get(DRIFT, drift.value))
+    served_name = model_names(endpoint)[-1]
+    workload = _workload(findings, endpoint, bound, meta, served_name)
+    if findings.broken:
+        return None
+    return Compiled(
+        endpoint, bound.cluster.name, bound.gateway, workload, _route(endpoint, meta, served_name), _owner(endpoint, bound, targets)
+    )
+
+
+def _bind(findings: Findings, endpoint: Declaration[EndpointSpec], declared: Declared, engines: Engines, targets: Targets) -> Bound | None:
+    """Everything is looked up, so that one run names every reference that is wrong."""
+    spec = endpoint.spec
+    declared.workspace(findings)
+    cluster = declared.refer(findings, ClusterSpec, "Cluster", spec.cluster, "/spec/cluster")
+    version = engines.resolve(findings, spec)
+    registry = _registry(findings, endpoint, declared)
+    gateway = _gateway(findings, spec, declared, targets)
+    if findings.broken or cluster is None or version is None or registry is None:
+        return None
+    return Bound(cluster, version, registry, gateway)
+
+
+def _registry(findings: Findings, endpoint: Declaration[EndpointSpec], declared: Declared) -> Declaration[ModelRegistrySpec] | None:
+    """The workspace's own registry of that name comes before the global one."""
+    name = endpoint.spec.model.registry
+    known = declared.names("ModelRegistry")
+    full = f"{endpoint.workspace}/{name}"
+    if full in known or name in known:
+        return declared.refer(findings, ModelRegistrySpec, "ModelRegistry", full if full in known else name, "/spec/model/registry")
+    seen = {other for other in known if "/" not in other} | {
+        other.split("/")[1] for other in known if other.startswith(f"{endpoint.workspace}/")
+    }
+    todo = "declare the ModelRegistry, or name one of these"
+    findings.error("E3", "/spec/model/registry", f"model registry '{name}' does not exist", f"known registries: {listed(seen)}", todo)
+    return None
+
+
+def _gateway(findings: Findings, spec: EndpointSpec, declared: Declared, targets: Targets) -> str:
+    if spec.gateway:
+        gateway = declared.refer(findings, GatewaySpec, "Gateway", spec.gateway, "/spec/gateway")
+        if gateway is not None and spec.cluster not in gateway.spec.clusters:
+            what = f"gateway '{spec.gateway}' does not route to cluster '{spec.cluster}'"
+            why = f"it routes to {listed(gateway.spec.clusters)}: only of these it knows the replica addresses"
+            findings.error("E67", "/spec/gateway", what, why, f"add {spec.cluster} to spec.clusters of gateway {spec.gateway}")
+        return spec.gateway
+    unknown = {name for name in declared.names("Gateway") if name not in targets.gateways}
+    candidates = sorted({name for name, target in targets.gateways.items() if spec.cluster in target.binds} | unknown)
+    if len(candidates) > 1:
+        what = f"no gateway is named, and {listed(candidates)} may route to cluster '{spec.cluster}'"
+        findings.error("E67", "/spec", what, "an endpoint is routed to by one gateway", "set spec.gateway")
+    elif candidates:
+        declared.refer(findings, GatewaySpec, "Gateway", candidates[0], "/spec")
+    else:
+        findings.warn(
+            "W12", "/spec/cluster", f"no gateway routes to cluster '{spec.cluster}'", "it is served and cannot be reached", "declare one"
+        )
+    return candidates[0] if candidates else ""
+
+
+def _check_task(findings: Findings, spec: EndpointSpec, version: Version) -> None:
+    task, tasks = spec.model.task, version.spec.tasks
+    if task not in tasks:
+        what = f"task '{task}' is not served by {version.title}"
+        findings.error("E9", "/spec/model/task", what, f"it serves {listed(tasks)}", "change model.task or the engine")
+    if "openai" not in version.spec.apis:
+        what = f"API 'openai' on {findings.declaration.workspace}/{findings.declaration.name}"
+        findings.error("E28", "/spec/engine/name", what, f"{version.title} offers {listed(version.spec.apis)}", "change the engine")
+    if not version.spec.paths.metrics:
+        findings.warn("W3", "/spec/engine", "no engine metrics for this endpoint: autoscaling and the monitor use the gateway's only")
+
+
+def _workload(findings: Findings, endpoint: Declaration[EndpointSpec], bound: Bound, meta: Meta, served_name: str) -> Workload:
+    spec = endpoint.spec
+    grace = max(LEAST_GRACE, spec.routing.timeout_seconds + GRACE_BEYOND_REQUEST)
+    path = model_path(findings, spec, bound.registry, bound.cluster, bound.version)
+    _check_env(findings, spec, bound)
+    return Workload(
+        meta=meta,
+        workspace=endpoint.workspace,
+        name=endpoint.name,
+        command=command_of(findings, spec, bound.version, path, served_name, grace),
+        env={variable.name: variable.value for variable in spec.env if variable.value is not None},
+        secrets=tuple(SecretEnv(v.name, v.secret_ref.name, v.secret_ref.key) for v in spec.env if v.secret_ref is not None),
+        replicas=spec.replicas,
+        cpu=spec.resources.cpu,
+        memory=spec.resources.memory,
+        accelerator=_accelerator(findings, spec, bound),
+        health_path=spec.probes.startup.path or bound.version.spec.paths.startup or "/health",
+        startup_timeout=spec.rollout.timeout_seconds,
+        health_period=spec.probes.liveness.period_seconds,
+        health_timeout=spec.probes.liveness.timeout_seconds,
+        grace=grace,
+        surge=spec.rollout.strategy == "RollingUpdate" and spec.rollout.max_surge > 0,
+        spread_required=spec.placement.spread == "Required",
+        restarted_at=spec.restarted_at,
+    )
+
+
+def _accelerator(findings: Findings, spec: EndpointSpec, bound: Bound) -> Accelerator | None:
+    wanted = spec.resources.accelerator
+    if wanted is None:
+        return None
+    offered = {found.type: found for found in bound.cluster.spec.accelerators}
+    if wanted.type not in offered:
+        what = f"accelerator '{wanted.type}' is not offered by cluster {bound.cluster.name}"
+        todo = "choose one of these, or add it to the cluster's accelerators"
+        findings.error("E5", "/spec/resources/accelerator/type", what, f"it offers {listed(offered)}", todo)
+        return None
+    if not {"cpu", "memory"} & spec.resources.model_fields_set:
+        findings.warn("W8", "/spec/resources", f"0.5 CPU and 1Gi will not start {bound.version.engine.name}; typical: 4 CPU, 32Gi")
+    found = offered[wanted.type]
+    return Accelerator(found.type, found.resource_key, wanted.count, dict(found.node_selector))
+
+
+def _check_env(findings: Findings, spec: EndpointSpec, bound: Bound) -> None:
+    store = bound.cluster.spec.secrets
+    for index, variable in enumerate(spec.env):
+        if variable.name in bound.version.table.reserved_env:
+            what = f"env '{variable.name}'"
+            findings.error(
+                "E31", f"/spec/env/{index}/name", what, f"{bound.version.engine.name} would change what the platform sets", "remove it"
+            )
+        if variable.secret_ref is None:
+            continue
+        pointer = f"/spec/env/{index}/secretRef"
+        if store is None:
+            what = f"a secret in env '{variable.name}', and cluster {bound.cluster.name} has no secret store"
+            findings.error(
+                "E32", pointer, what, "Ray gives back what is in its configuration in clear", "set secrets.directory of the cluster"
+            )
+        for part, text in (("name", variable.secret_ref.name), ("key", variable.secret_ref.key)):
+            if text in (".", "..") or "/" in text or not (text or part == "key") or not text.isprintable():
+                what, why = f"'{text}' is not an entry of a secret store", "an entry is one name, not a path"
+                findings.error("E78", f"{pointer}/{part}", what, why, "name an entry of secrets.directory")
+
+
+def _route(endpoint: Declaration[EndpointSpec], meta: Meta, served_name: str) -> Route:
+    spec = endpoint.spec
+    return Route(
+        meta=meta,
+        workspace=endpoint.workspace,
+        name=endpoint.name,
+        models=model_names(endpoint),
+        served_name=served_name,
+        paths=PATHS["openai"][spec.model.task],
+        backends=(),
+        strategy=spec.routing.strategy,
+        timeout=spec.routing.timeout_seconds,
+        paused=spec.paused,
+    )
+
+
+def _owner(endpoint: Declaration[EndpointSpec], bound: Bound, targets: Targets) -> Owner:
+    spec = endpoint.spec
+    target = targets.gateways.get(bound.gateway)
+    base = str(target.settings.get("baseUrl", "")).rstrip("/") if target else ""
+    versions = {"engine": bound.version.title}
+    if spec.model.version:
+        versions["model"] = spec.model.version
+    return Owner(
+        id=endpoint.id,
+        source=str(endpoint.place),
+        asleep=spec.paused,
+        url=f"{base}/{endpoint.workspace}/{endpoint.name}/v1" if base else "",
+        targets=tuple(name for name in (bound.cluster.name, bound.gateway) if name),
+        rollout_timeout=spec.rollout.timeout_seconds,
+        versions=versions,
+    )
