@@ -80,9 +80,10 @@ def test_the_wheel_runs_on_its_own(wheel: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-compile"]
     subprocess.run([*pip, "--target", str(site), str(wheel)], check=True)
 
+    program = "import sys, reconciler.cli.main as m; print(m.__file__, flush=True); sys.exit(m.main())"
+    words = ["validate", "--repo", str(ROOT / "examples" / "repo"), "--state", str(tmp_path / "state")]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "import reconciler.cli.main as m; print(m.__file__); m.main()", "validate"]
-        + ["--repo", str(ROOT / "examples" / "repo"), "--state", str(tmp_path / "state")],
+        [sys.executable, "-W", "error", "-c", program, *words],
         cwd=tmp_path,
         env={"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin"},
         capture_output=True,
