@@ -16,7 +16,8 @@ LONGEST_RETRY: Final = 1800.0
 
 def bound_addresses(view: View, needs: tuple[ResourceKey, ...], known: Binding) -> tuple[tuple[ResourceKey, tuple[str, ...]], ...]:
     """The addresses that each backend offers now, or the last known ones where it offers none or could not be read."""
-    return tuple((key, _offered(view, key) or known.addresses_of(key)) for key in sorted(needs))
+    found = ((key, _offered(view, key) or known.addresses_of(key)) for key in sorted(needs))
+    return tuple((key, addresses) for key, addresses in found if addresses)
 
 
 def _offered(view: View, key: ResourceKey) -> tuple[str, ...]:
@@ -36,7 +37,7 @@ def drain_left(view: View, backend: ResourceKey, since: float) -> float:
 
 
 def retry_delay(attempt: int) -> float:
-    return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
+    return min(FIRST_RETRY * 2.0 ** min(attempt, 10), LONGEST_RETRY)
 
 
 def rebinds(view: View, busy: frozenset[ResourceKey]) -> Iterator[Rebind]:
@@ -50,17 +51,21 @@ def _rebind(view: View, live: LiveResource) -> Rebind | None:
     addresses = bound_addresses(view, live.needs, live.binding)
     drains, attempt = open_drains(view, live), _attempt(view, live)
     bound = Binding(addresses, attempt, drains)
-    before = Binding(tuple(sorted(live.binding.addresses)), live.binding.attempt, live.binding.drains)
+    known = tuple((key, tuple(sorted(found))) for key, found in sorted(live.binding.addresses) if found)
+    before = Binding(known, live.binding.attempt, live.binding.drains)
     return Rebind(live, bound, _text(before, bound)) if bound != before else None
 
 
 def _attempt(view: View, live: LiveResource) -> int:
-    """One more when the target gave up on what is declared now, and the back-off is over. Nothing else retries."""
+    """One more when the target gave up on what is declared now, and the back-off is over. Nothing else retries.
+
+    A target that does not say since when is not asked again: each pass would restart its replicas.
+    """
     facts, wanted = live.serving, view.desired.resources.get(live.key)
     declared = wanted is not None and live.mark is not None and live.mark.digest == wanted.digest
-    if not (facts and facts.gave_up and declared):
+    if not (facts and facts.gave_up and facts.since is not None and declared):
         return live.binding.attempt
-    due = (facts.since or 0.0) + retry_delay(live.binding.attempt)
+    due = facts.since + retry_delay(live.binding.attempt)
     return live.binding.attempt + (view.situation.now >= due)
 
 

@@ -57,7 +57,8 @@ def rewinds_the_branch(view: View, found: tuple[Operation, ...]) -> Iterator[Tri
 def empties_everything(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
     """An empty desired set looks exactly like a wrong path or branch."""
     begun = view.situation.spent.begun
-    if any(owner.kind == ENDPOINT for owner in view.desired.owners.values()) or not count(found).deletes - begun:
+    declared = {*view.desired.owners, *view.desired.blocked}  # what does not validate is declared nevertheless
+    if any(owner.startswith(ENDPOINT + "/") for owner in declared) or not count(found).deletes - begun:
         return
     # keys too: without them nothing answers, while the endpoints are held
     owners = frozenset(op.owner for op in found if isinstance(op, Delete)) - begun
