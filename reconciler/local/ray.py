@@ -17,7 +17,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +40,7 @@ class RunningRay:
     """address: of the dashboard. host: the node's own loopback address; serve_port: for Serve's proxy. fresh: began on empty storage."""
 
     address: str
-    token_file: Path
+    token: str = field(repr=False)
     host: str
     serve_port: int
     fresh: bool
@@ -79,18 +79,23 @@ def ensure(folder: Path, name: str, model_root: Path) -> RunningRay:
             model_root.mkdir(parents=True, exist_ok=True)
             home.point_models(model_root)
             home.read_token()
-            record = load(home.record)
-            if record is None or record.state in ("stopped", "failed"):
-                record = _start(home, record, time.time(), tries=0)
-            while record.state != "running":
-                time.sleep(STEP)
-                record = _step(home, record, time.time())
-                if record.state == "failed":
-                    raise LocalError("the local Ray does not start", code="L4", why=record.reason, todo=f"see {home.log}", where=name)
-            record = _step(home, record, time.time())
+            record = _until_running(home)
     except OSError as error:
         raise LocalError(f"the local Ray's folder cannot be used: {error}", code="L3", where=str(home.folder)) from error
     return _running(home, record)
+
+
+def _until_running(home: Home) -> Record:
+    record = load(home.record)
+    if record is None or record.state in ("stopped", "failed"):
+        record = _start(home, record, time.time(), tries=0)
+    record = _step(home, record, time.time())
+    while record.state != "running":
+        if record.state == "failed":
+            raise LocalError("the local Ray does not start", code="L4", why=record.reason, todo=f"see {home.log}", where=home.folder.name)
+        time.sleep(STEP)
+        record = _step(home, record, time.time())
+    return record
 
 
 def running(folder: Path, name: str) -> RunningRay | None:
@@ -102,7 +107,7 @@ def running(folder: Path, name: str) -> RunningRay | None:
 
 def _running(home: Home, record: Record) -> RunningRay:
     place = record.place
-    return RunningRay(place.address, home.token, place.host, place.ports["serve"], record.fresh, record.since)
+    return RunningRay(place.address, home.read_token(), place.host, place.ports["serve"], record.fresh, record.since)
 
 
 def watch_once(folder: Path) -> None:
