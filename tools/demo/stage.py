@@ -23,7 +23,7 @@ from tools.demo import DemoFailed
 from tools.demo.screen import Screen
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent.parent
-RECONCILER: Final = (sys.executable, "-c", "import sys; from reconciler.cli.main import main; sys.exit(main())")
+RECONCILER: Final = (sys.executable, "-m", "reconciler.cli.main")
 LOG_TAIL: Final = 25  # lines of the daemon's log that a failure shows
 TEMP_FOLDER: Final = re.compile(r"--(?:temp[-_]dir|session[-_]dir)[= ](/\S+)")
 BRANCH: Final = "main"
@@ -109,13 +109,13 @@ class Stage:
         return self.reconciler("plan", "--repo", str(self.config), "--branch", BRANCH, "--state", str(self.state), codes=codes)
 
     def plan_form(self) -> Mapping[str, Any]:
-        words = ("--repo", str(self.config), "--branch", BRANCH, "--state", str(self.state), "--output", "json")
+        words = ("--repo", str(self.config), "--branch", BRANCH, "--state", str(self.state), "--json")
         form: Mapping[str, Any] = self.reconciler("plan", *words, codes=None).json()
         return form
 
     def statuses(self) -> dict[str, Status]:
         """Endpoints by their name within the workspace."""
-        form = self.reconciler("status", "--state", str(self.state), "--output", "json", codes=None).json()
+        form = self.reconciler("status", "--state", str(self.state), "--json", codes=None).json()
         return {str(item["owner"]).rsplit("/", 1)[-1]: item for item in form.get("endpoints", [])}
 
     def wait(self, what: str, reached: Callable[[dict[str, Status]], bool], seconds: float = 90.0) -> dict[str, Status]:

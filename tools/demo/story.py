@@ -18,7 +18,7 @@ LIMIT_MB: Final = 3000
 LOAD_THREADS: Final = 3
 AFTERMATH: Final = 2.0  # seconds that a load goes on after the change has settled
 OUTAGE: Final = 3.0  # seconds that the reconciler stays dead
-DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+ACKNOWLEDGE: Final = re.compile(r"Reconciler-Ack: (sha256:[0-9a-f]{64})")
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ def said(text: str, words: Iterable[str]) -> list[str]:
 def create_key(on: Stage, workspace: str, owner: str, *endpoints: str) -> str:
     """`reconciler keys create`: the declaration goes into the repo, the key is printed once."""
     only = ("--endpoints", ",".join(endpoints)) if endpoints else ()
-    file = on.config / "keys" / f"{owner}.yaml"
+    file = on.config / "workspaces" / workspace / "keys" / f"{owner}.yaml"
     file.parent.mkdir(exist_ok=True)
     words = ("--workspace", workspace, *only, "--owner", f"{owner}@example.com", "--write", str(file))
     found = re.search(r"rcl_\w+", on.reconciler("keys", "create", *words).out)
@@ -208,13 +208,13 @@ def remove_everything(play: Play, screen: Screen) -> None:
             play.stage.commit("Nothing at all")
             time.sleep(AFTERMATH)
             planned = play.stage.plan(codes=(3,))
-        digest = DIGEST.search(planned.out)
+        digest = ACKNOWLEDGE.search(planned.out)
         check(digest is not None, "the plan names the digest to acknowledge", planned.out)
         assert digest is not None
         notes.extend(said(planned.out, ("Reconciler-Ack",))[:1])
         notes.append(f"{embeddings.answered()} embeddings while it was held, none lost")
 
-        play.stage.commit("Yes, nothing at all", f"Reconciler-Ack: {digest.group()}")
+        play.stage.commit("Yes, nothing at all", digest.group())
         play.stage.settle("waiting for the drains", 120)
         gone = status_of(play.caller.embed)
         check(gone in (0, 401, 403, 404), "nothing answers any more", gone)
