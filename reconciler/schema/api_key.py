@@ -41,17 +41,13 @@ class ApiKeySpec(Declared):
 
     @model_validator(mode="after")
     def _sound_credentials(self) -> Self:
-        ids = [credential.id for credential in self.credentials]
-        for index, id_ in enumerate(ids):
-            if id_ in ids[:index]:
+        hashes = [credential.sha256 for credential in self.credentials]
+        for index, hashed in enumerate(hashes):
+            if hashed in hashes[:index]:  # one id twice is a rotation: the public id stays, the secret changes
                 raise fault(
-                    "E69",
-                    f"credential '{id_}' twice",
-                    "one of them would be lost in silence",
-                    "remove one",
-                    at=("credentials", index, "id"),
+                    "E69", "one key twice", "one of them would be lost in silence", "remove one", at=("credentials", index, "sha256")
                 )
-        if self.disabled and len(ids) > 1:
+        if self.disabled and len(hashes) > 1:
             raise fault(
                 "E72",
                 "disabled: true",

@@ -6,11 +6,11 @@ longer names. An endpoint's name keeps room for what clusters append (11 charact
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from reconciler.schema.base import GROUP, Declared, fault
+from reconciler.schema.base import GROUP, Declared, Later, fault
 
 NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 MAX_NAME: Final = 63
@@ -78,6 +78,10 @@ Annotations = Annotated[Mapping[str, str], AfterValidator(_annotations)]
 
 class GlobalMetadata(Declared):
     """Identity of what belongs to no workspace."""
+
+    LATER: ClassVar[Mapping[str, Later]] = {
+        "workspace": Later("this kind has no workspace", code="E75", why="it belongs to the whole repo", todo="remove the workspace")
+    }
 
     name: Name
     """Identity of the declaration, with its kind. Changing it deletes the old one and creates a new one."""

@@ -33,28 +33,24 @@ def _relative(path: str) -> str:
 
 
 def _url(url: str) -> str:
-    if not url:
-        return url
-    parts = _split(url)
-    if parts is None:
-        raise fault(
-            "E75", f"'{url}' is not a URL", "a scheme http or https, a host, perhaps a port and a path", "write it like http://head:8265"
-        )
-    if parts:
+    if "@" in url.split("?")[0]:  # said first, so that no other message repeats a password
         raise fault(
             "E70", "a URL with a user or password in it", "what was committed stays in the history", "remove it, and use a reference"
+        )
+    if url and not _is_url(url):
+        raise fault(
+            "E75", f"'{url}' is not a URL", "a scheme http or https, a host, perhaps a port and a path", "write it like http://head:8265"
         )
     return url.rstrip("/")
 
 
-def _split(url: str) -> bool | None:
-    """None: no URL of ours. Else: does it carry credentials?"""
+def _is_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        return None
-    return "@" in parts.netloc if good and not (parts.query or parts.fragment) else None
+        return False
+    return good and not (parts.query or parts.fragment) and not any(mark in url for mark in " \t\n\r")
 
 
 def _time(text: str) -> str:
