@@ -24,6 +24,7 @@ from reconciler.resource import (
     digest_of,
 )
 
+MARK: Final = ("/mark",)  # pointers of the mark's own fields: no part of any manifest
 RESTARTING: Final = frozenset({ChangeClass.RESTART, ChangeClass.REPLACE, ChangeClass.MIGRATE})
 
 
@@ -45,11 +46,14 @@ def _towards(view: View, wanted: Resource) -> Operation | None:
     found = view.everything.get(wanted.key)
     if found is None or not view.is_ours(found):
         return Create(wanted, _beginning(view, wanted), Binding(bound_addresses(view, wanted.needs, Binding())))
-    fields = (*field_changes(found.manifest, wanted.manifest), *_mark_changes(found, wanted))
-    drift = found.mark is not None and found.mark.digest == wanted.digest
-    if not (fields or found.withdrawn) or (drift and wanted.drift is DriftMode.OFF):
+    fields, mark = field_changes(found.manifest, wanted.manifest), _mark_changes(found, wanted)
+    if not (fields or mark or found.withdrawn):
         return None
-    return _updating(view, wanted, found, fields, drift)
+    # a changed mark and a route that comes back were declared, although the digest in the mark says nothing of them
+    drift = not (mark or found.withdrawn) and found.mark is not None and found.mark.digest == wanted.digest
+    if drift and wanted.drift is DriftMode.OFF:
+        return None
+    return _updating(view, wanted, found, (*fields, *mark), drift)
 
 
 def _updating(view: View, wanted: Resource, found: LiveResource, fields: tuple[FieldChange, ...], drift: bool) -> Operation:
@@ -58,14 +62,20 @@ def _updating(view: View, wanted: Resource, found: LiveResource, fields: tuple[F
     if immutable:
         text = f"{', '.join(immutable)} cannot change in place: deleted first, created again in a later pass"
         return Replace(wanted, found, fields, Effects(ChangeClass.REPLACE, text, downtime=True))
-    effects = _waking(wanted, found) or rules.effects(wanted, found, fields)
+    manifest = tuple(change for change in fields if not covers(MARK, change.path))
+    effects = _quiet(wanted, found, fields, manifest) or rules.effects(wanted, found, manifest)
     attempt = 0 if effects.kind in RESTARTING else found.binding.attempt
     binding = Binding(bound_addresses(view, wanted.needs, found.binding), attempt, found.binding.drains)
-    return Update(wanted, found, fields, effects, binding, drift and bool(fields))
+    return Update(wanted, found, fields, effects, binding, drift)
 
 
-def _waking(wanted: Resource, found: LiveResource) -> Effects | None:
-    return Effects(ChangeClass.TRAFFIC, "was withdrawn, takes traffic again") if found.withdrawn and wanted.needs else None
+def _quiet(wanted: Resource, found: LiveResource, fields: tuple[FieldChange, ...], manifest: tuple[FieldChange, ...]) -> Effects | None:
+    """What no target's table needs to be asked about: a route that comes back, and a mark that changes alone."""
+    if found.withdrawn and wanted.needs:
+        return Effects(ChangeClass.TRAFFIC, "was withdrawn, takes traffic again")
+    if fields and not manifest:
+        return Effects(ChangeClass.IN_PLACE, "only its mark changes")
+    return None
 
 
 def _mark_changes(found: LiveResource, wanted: Resource) -> tuple[FieldChange, ...]:

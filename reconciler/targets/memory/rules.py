@@ -5,7 +5,7 @@ from typing import Final
 from reconciler.resource import ChangeClass, Effects, FieldChange, LiveResource, Resource
 from reconciler.targets.protocol import TargetRules
 
-IN_PLACE: Final = ("/replicas", "/mark")
+IN_PLACE: Final = ("/replicas",)
 
 
 def effects(wanted: Resource, live: LiveResource, fields: tuple[FieldChange, ...]) -> Effects:
