@@ -47,7 +47,7 @@ class Race:
         self.stage.git("add", "--all")
         self.stage.git("commit", "--quiet", "-m", f"{name}: new")
         begin = time.perf_counter()
-        self.stage.reconciler("trigger", "--state", str(self.stage.state))
+        self.stage.reconciler("trigger", "--no-wait", "--state", str(self.stage.state))
         headers = {"authorization": f"Bearer {self.key}"}
         seconds = until(lambda: first_token("127.0.0.1", self.port, f"/team-a/{name}", headers), begin)
         file.unlink()
@@ -168,4 +168,4 @@ def _prepare(on: Stage) -> Race:
     if ray is None:
         raise RuntimeError("no local Ray runs")
     without_alias = "".join(line for line in chat.path.read_text().splitlines(True) if "servedName" not in line)
-    return Race(on, port, key, RayApi(ray.address, ray.token_file.read_text().strip()), without_alias)
+    return Race(on, port, key, RayApi(ray.address, ray.token), without_alias)

@@ -81,7 +81,7 @@ def test_the_wheel_runs_on_its_own(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([*pip, "--target", str(site), str(wheel)], check=True)
 
     program = "import sys, reconciler.cli.main as m; print(m.__file__, flush=True); sys.exit(m.main())"
-    words = ["validate", "--repo", str(ROOT / "examples" / "repo"), "--state", str(tmp_path / "state")]
+    words = ["validate", str(ROOT / "examples" / "repo")]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program, *words],
         cwd=tmp_path,
