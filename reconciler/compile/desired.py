@@ -6,6 +6,7 @@ snapshot, same memory, same schemas, same bytes, whatever the order of the input
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from reconciler.compile.endpoints import Compiled, compile_endpoint
 from reconciler.compile.engines import Engines
@@ -24,7 +25,8 @@ from reconciler.schema.endpoint import EndpointSpec
 from reconciler.schema.model_registry import ModelRegistrySpec
 from reconciler.targets.registry import cluster_renderer, gateway_renderer
 
-NO_KINDS: Mapping[str, str] = {}
+NO_KINDS: Final[Mapping[str, str]] = {}
+OWNING: Final = ("Endpoint/", "ApiKey/")  # kinds that own resources: only of these does it matter that they keep what they have
 
 
 def compile_declarations(
@@ -47,7 +49,7 @@ class _Pass:
         self.policy: Policy = policy_of(self.declared, remembered)
         self.targets: Targets = targets_of(self.declared, remembered, kinds)
         self.engines = Engines(self.declared, schemas)
-        self.found: list[Problem] = [*self.policy.problems, *self.targets.problems, *self.engines.problems]
+        self.found: list[Problem] = [*self.targets.problems, *self.engines.problems]
         self.owners: dict[str, Owner] = {}
         self.resources: dict[ResourceKey, Resource] = {}
 
@@ -63,7 +65,7 @@ class _Pass:
             owners=dict(sorted(self.owners.items())),
             targets=self.targets.specs,
             guards=self.policy.guards,
-            blocked=dict(sorted(self.declared.broken.items())),
+            blocked={id_: problems for id_, problems in sorted(self.declared.broken.items()) if id_.startswith(OWNING)},
             no_deletes=_no_deletes(self.snapshot),
             problems=_in_order(self.snapshot.problems, self.found),
             declared=dict(sorted(self.snapshot.declared.items())),

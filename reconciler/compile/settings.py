@@ -1,12 +1,9 @@
 """Settings: whose targets these are and what one revision may do. A broken Settings keeps the last good one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reconciler.compile.findings import Findings
 from reconciler.compile.references import Declared
 from reconciler.desired import Guards, Remembered
-from reconciler.errors import Problem
 from reconciler.resource import DriftMode
 from reconciler.schema.settings import SettingsSpec
 
@@ -17,41 +14,18 @@ class Policy:
     guards: Guards
     drift: DriftMode
     status_branch: str
-    problems: tuple[Problem, ...] = ()
 
 
 def policy_of(declared: Declared, remembered: Remembered) -> Policy:
-    """The declared Settings, else the defaults; the remembered ones where what is declared is broken or not one."""
-    found = [item for item in declared.of(SettingsSpec) if item.id not in declared.broken]
-    broken = declared.names("Settings") - {item.name for item in found}
-    if len(found) + len(broken) > 1:
-        return _remembered(remembered, min(declared.names("Settings")), _too_many(declared))
+    """The declared Settings, or the defaults; the remembered ones where what is declared is broken.
+
+    On a first pass nothing is remembered: then the name of the broken one still says whose targets these will be.
+    """
+    broken = sorted(id_ for id_ in declared.broken if id_.startswith("Settings/"))
     if broken:
-        return _remembered(remembered, min(broken), {})
-    if not found:
-        return Policy("default", Guards(), DriftMode.HEAL, SettingsSpec().status.branch)
-    spec = found[0].spec
+        instance = remembered.instance if remembered.revision else broken[0].split("/")[1]
+        return Policy(instance, remembered.guards or Guards(), remembered.drift, remembered.status_branch)
+    found = declared.of(SettingsSpec)
+    name, spec = (found[0].name, found[0].spec) if found else ("default", SettingsSpec())
     guards = Guards(spec.guards.max_deletes, spec.guards.max_restarts, spec.guards.max_key_removals)
-    return Policy(found[0].name, guards, DriftMode(spec.drift), spec.status.branch)
-
-
-def _remembered(remembered: Remembered, name: str, problems: Mapping[str, Findings]) -> Policy:
-    """On a first pass nothing is remembered: the name still says whose targets these will be."""
-    instance = remembered.instance if remembered.revision else name
-    found = tuple(problem for findings in problems.values() for problem in findings.problems)
-    return Policy(instance, remembered.guards or Guards(), remembered.drift, remembered.status_branch, found)
-
-
-def _too_many(declared: Declared) -> dict[str, Findings]:
-    every = {item.id: Findings(item) for item in declared.of(SettingsSpec)}
-    for id_, findings in every.items():
-        others = ", ".join(sorted(f"Settings/{name}" for name in declared.names("Settings") if f"Settings/{name}" != id_))
-        findings.error(
-            "E69",
-            "/metadata/name",
-            f"{others} is declared too",
-            "a repo has one Settings: its name is the instance, whose mark stands on everything",
-            "remove one",
-        )
-        declared.settle(findings)
-    return every
+    return Policy(name, guards, DriftMode(spec.drift), spec.status.branch)
