@@ -1,0 +1,5 @@
+"""The same models as the tests with real parts."""
+
+from tests.real.conftest import models
+
+__all__ = ["models"]
