@@ -4,12 +4,12 @@ Addresses never stand in files of their own: Envoy takes one inotify instance pe
 address gives a cluster without endpoints: 503 for its requests, and nothing else suffers.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
 from reconciler.resource import Json, ResourceKey
 from reconciler.targets.envoy.manifest import RouteManifest
+from reconciler.targets.envoy.settings import is_ip
 from reconciler.targets.envoy.state import RouteEntry, State
 from reconciler.targets.envoy.xds import typed
 
@@ -102,11 +102,3 @@ def split(address: str) -> tuple[str, int]:
     if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise ValueError(f"{address!r} is not host:port")
     return host, int(port)
-
-
-def is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

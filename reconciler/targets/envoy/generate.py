@@ -1,19 +1,37 @@
 """State -> every file of the gateway. Pure and deterministic: same state and settings, same bytes."""
 
 import copy
-from collections.abc import Mapping
-from typing import cast
+from dataclasses import replace
+from typing import Final, cast
 
-from reconciler.resource import Json
-from reconciler.targets.envoy.clusters import clusters
+from reconciler.resource import Json, Mark, ResourceKey
+from reconciler.targets.envoy.clusters import BALANCING, clusters
 from reconciler.targets.envoy.gate import gate
 from reconciler.targets.envoy.listener import bootstrap, connection_manager, listener
+from reconciler.targets.envoy.manifest import BackendRef, CredentialRow, KeyManifest, RouteManifest
 from reconciler.targets.envoy.routes import routes
 from reconciler.targets.envoy.settings import GatewaySettings
-from reconciler.targets.envoy.state import State
-from reconciler.targets.envoy.xds import BOOTSTRAP, CDS, ECDS, LDS, RDS, VALIDATE, Place, compact, document
+from reconciler.targets.envoy.state import KeyEntry, RouteEntry, State
+from reconciler.targets.envoy.xds import BOOTSTRAP, CDS, ECDS, LDS, RDS, VALIDATE, Place, compact, document, hash_of
+from reconciler.targets.protocol import Claim
 
-Files = Mapping[str, bytes]
+_BACKEND: Final = ResourceKey("cluster", "ServeApplication", "team", "one")
+_MARK: Final = Mark("sample", "", "Endpoint/team/one", "")
+_ROUTE: Final = RouteManifest(
+    ("team/one", "one"), "one", ("POST /v1/completions",), (BackendRef(_BACKEND, "/team/one"),), "round-robin", 1.0, False, ("ws:team",)
+)
+SAMPLE: Final = State(  # one of everything that the generator writes
+    Claim("sample", ""),
+    {
+        **{
+            f"team/{name}": RouteEntry(_MARK, replace(_ROUTE, strategy=name), ((_BACKEND, ("127.0.0.1:1", "name:2")),))
+            for name in BALANCING
+        },
+        "team/off": RouteEntry(_MARK, replace(_ROUTE, backends=(), paused=True)),
+        "team/none": RouteEntry(_MARK, replace(_ROUTE, backends=())),
+    },
+    {"team/key": KeyEntry(_MARK, KeyManifest("team", (CredentialRow("one", "0" * 64, "2030-01-01T00:00:00Z"),), ("ws:team",)))},
+)
 
 
 def generate(state: State, settings: GatewaySettings, place: Place) -> dict[str, bytes]:
@@ -27,6 +45,11 @@ def generate(state: State, settings: GatewaySettings, place: Place) -> dict[str,
         LDS: document(listener(settings, place)),
         VALIDATE: compact(folded(cds, ecds, rds, place)),
     }
+
+
+def fingerprint(settings: GatewaySettings, place: Place) -> str:
+    """Changes whenever the same state would give other files: by the settings, by a new generator, by a folder that has moved."""
+    return hash_of(b"\0".join(content for _, content in sorted(generate(SAMPLE, settings, place).items())))
 
 
 def folded(cds: list[Json], ecds: list[Json], rds: list[Json], place: Place) -> Json:

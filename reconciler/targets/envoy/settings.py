@@ -1,5 +1,6 @@
 """What a Gateway declares, as this target uses it, and the bounds of its files."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,14 +35,24 @@ def read_settings(spec: TargetSpec) -> GatewaySettings:
     port, workers = listen.get("port", 8080), output.get("workers", 0)
     if not isinstance(directory, str) or not directory or directory.startswith("/") or ".." in directory.split("/"):
         raise _refused(spec, f"output.directory {directory!r} is not a folder below the state folder")
-    if not isinstance(address, str) or isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
-        raise _refused(spec, f"listen {address}:{port} is not an address and a port from 1 to 65535")
+    if not isinstance(address, str) or not is_ip(address):
+        raise _refused(spec, f"listen.address {address!r} is not an IP address")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+        raise _refused(spec, f"listen.port {port!r} is not a port from 1 to 65535")
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
         raise _refused(spec, f"output.workers {workers!r} is not a number of threads")
     size = _bytes(limits.get("maxRequestBytes", BODY_LIMIT))
     if size is None or not 0 < size <= LARGEST_BODY:
         raise _refused(spec, f"limits.maxRequestBytes {limits.get('maxRequestBytes')!r} is not a size up to 4Gi")
     return GatewaySettings(spec.name, directory, output.get("run") is True, address, port, size, workers)
+
+
+def is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _object(spec: TargetSpec, name: str) -> Mapping[str, Json]:

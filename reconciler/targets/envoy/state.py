@@ -77,6 +77,7 @@ class State:
     routes: Mapping[str, RouteEntry] = field(default_factory=dict)
     keys: Mapping[str, KeyEntry] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    made: str = ""
 
     def settled(self, now: float) -> "State":
         return replace(self, routes={name: entry.settled(now) for name, entry in self.routes.items()})
@@ -88,6 +89,7 @@ class State:
             "routes": {name: entry.as_json() for name, entry in sorted(self.routes.items())},
             "keys": {name: entry.as_json() for name, entry in sorted(self.keys.items())},
             "files": dict(sorted(self.files.items())),
+            "made": self.made,
         }
 
     def text(self) -> bytes:
@@ -110,6 +112,7 @@ def parse(raw: bytes) -> State:
         fields.table("routes", _route),
         fields.table("keys", _key),
         fields.table("files", _hash),
+        fields.text("made"),
     )
     claim.end()
     fields.end()

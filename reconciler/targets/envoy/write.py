@@ -1,0 +1,170 @@
+"""One wave at the gateway: state, then the files in the one order that loses no request, then the state without what has gone.
+
+    state (all that is new, changed or about to go) -> clusters (new and leaving) -> gate -> routes -> clusters (new) -> state
+
+Each file is acknowledged before the next is written. When Envoy refuses one, everything is put back, and the wave is tried in halves
+until the culprit stands alone: it fails, with Envoy's own reason, and takes nothing else with it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.errors import Busy, Problem, TargetRefused
+from reconciler.resource import Change, Outcome
+from reconciler.targets.envoy.acknowledge import Envoy, Rejected
+from reconciler.targets.envoy.files import GENERATED, Folder
+from reconciler.targets.envoy.generate import generate
+from reconciler.targets.envoy.merge import Merged, merge
+from reconciler.targets.envoy.read import is_foreign
+from reconciler.targets.envoy.settings import GatewaySettings
+from reconciler.targets.envoy.state import State
+from reconciler.targets.envoy.xds import BOOTSTRAP, CDS, ECDS, LDS, RDS, STATE, VALIDATE, Place, hash_of
+from reconciler.targets.protocol import Context
+
+UNACKNOWLEDGED = "written; nobody answers at Envoy's admin address, so it is not known whether it runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a writer needs of the outside. made: fingerprint of generator and settings. envoy: None when none of ours runs and nobody answers. start: brings ours up, if it is ours."""
+
+    settings: GatewaySettings
+    place: Place
+    made: str
+    context: Context
+    folder: Folder
+    envoy: Callable[[], Envoy | None]
+    start: Callable[[], None]
+    refuses: Callable[[bytes], str]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayWriter:
+    live: Live
+
+    def write(self, wave: Sequence[Change]) -> Iterator[Outcome]:
+        """One outcome per change; an empty wave puts right what is pending. Raises TargetError, Busy."""
+        yield from self._write(tuple(wave))
+
+    def _write(self, wave: tuple[Change, ...]) -> list[Outcome]:
+        state = self._state()
+        merged = merge(state, wave, self.live.context.claim)
+        good = tuple(change for change in wave if change.key not in merged.refused)
+        refused = [_failed(change, merged.refused[change.key]) for change in wave if change.key in merged.refused]
+        if wave and not good:
+            return refused
+        try:
+            note = self._settle(merged)
+        except Rejected as rejection:
+            self._put_back(state)
+            return [*refused, *self._isolate(good, str(rejection))]
+        return [*refused, *(Outcome(change, True, note) for change in good)]
+
+    def _state(self) -> State:
+        claim = self.live.context.claim
+        state = self.live.folder.read_state()
+        if state is not None and is_foreign(state, claim):
+            raise TargetRefused(
+                f"this gateway belongs to instance '{state.claim.instance}' of the repo {state.claim.repo[:12]}",
+                where=str(self.live.folder.path),
+                why="two repos that write one gateway undo each other's work",
+                todo="give one of them another output.directory, or another name in its Settings",
+                code="T36",
+            )
+        return replace(state, claim=claim) if state and claim.repo else state or State(claim)
+
+    def _isolate(self, wave: tuple[Change, ...], reason: str) -> list[Outcome]:
+        if not wave:
+            raise TargetRefused(
+                "Envoy refuses what is generated from the state",
+                where=str(self.live.folder.path),
+                why=reason,
+                todo=f"Envoy goes on with what it has; {STATE} names every route, {VALIDATE} can be checked with envoy --mode validate",
+                code="T37",
+            )
+        if len(wave) == 1:
+            change = wave[0]
+            problem = Problem("T37", f"Envoy refuses {change.key}", reason, "the gateway keeps what it had", owner=change.owner or None)
+            return [_failed(change, problem)]
+        half = len(wave) // 2
+        return [*self._write(wave[:half]), *self._write(wave[half:])]
+
+    def _settle(self, merged: Merged) -> str:
+        """From what is live to the goal. Returns what is to be said about it."""
+        goal, files = merged.goal, self._files(merged.goal)
+        self._check_listener(files)
+        self._write_state(replace(merged.intent, files=_hashes(files), made=self.live.made))
+        note = self._put_all(files)
+        done = goal.settled(self.live.context.now())
+        if done != goal:
+            files = self._files(done)
+            note = self._put_all(files)
+        self._write_state(replace(done, files=_hashes(files), made=self.live.made))
+        return note
+
+    def _files(self, state: State) -> dict[str, bytes]:
+        return generate(state, self.live.settings, self.live.place)
+
+    def _write_state(self, state: State) -> None:
+        content = state.text()
+        if self.live.folder.read(STATE) != content:
+            self._still_held()
+            self.live.folder.write(STATE, content)
+
+    def _still_held(self) -> None:
+        if not self.live.context.still_held():
+            raise Busy(f"the lock of {self.live.settings.name} is lost", todo="another writer has it: nothing more is written here")
+
+    def _check_listener(self, files: dict[str, bytes]) -> None:
+        """Only when the listener itself differs: a person changed the gateway's settings, or the generator is a new one."""
+        if self.live.folder.read(LDS) == files[LDS]:
+            return
+        reason = self.live.refuses(files[VALIDATE])
+        if reason:
+            raise Rejected(reason)
+
+    def _put_all(self, files: dict[str, bytes]) -> str:
+        """The listener last: it names files that must be there."""
+        for name in (BOOTSTRAP, VALIDATE):
+            self._put_plain(name, files[name])
+        envoy = self.live.envoy() if self.live.folder.read(LDS) is not None else None
+        for name in (CDS, ECDS, RDS, LDS):
+            if envoy is None:
+                self._put_plain(name, files[name])
+            else:
+                self._still_held()
+                envoy.put(name, files[name])
+        if envoy is None:
+            return self._first(files)
+        return ""
+
+    def _put_plain(self, name: str, content: bytes) -> None:
+        if self.live.folder.read(name) != content:
+            self._still_held()
+            self.live.folder.write(name, content)
+
+    def _first(self, files: dict[str, bytes]) -> str:
+        """Envoy did not run while the files were written: it reads them when it starts, and says whether it took them."""
+        self.live.start()
+        envoy = self.live.envoy()
+        if envoy is None:
+            return UNACKNOWLEDGED
+        for name in (CDS, ECDS, RDS, LDS):
+            envoy.put(name, files[name])
+        return ""
+
+    def _put_back(self, state: State) -> None:
+        """What is live again, in the same order. A file that was refused before this wave is written as it was."""
+        self._write_state(replace(state, files=_hashes(self._files(state)), made=self.live.made))
+        try:
+            self._put_all(self._files(state))
+        except Rejected:
+            return  # it was like that before; whoever comes next finds it pending
+
+
+def _hashes(files: dict[str, bytes]) -> dict[str, str]:
+    return {name: hash_of(files[name]) for name in GENERATED}
+
+
+def _failed(change: Change, problem: Problem) -> Outcome:
+    return Outcome(change, False, problem.what, problem)
