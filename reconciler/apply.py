@@ -1,39 +1,51 @@
 """Plan -> outcomes, wave by wave: the only step that writes. It decides nothing; whatever it needs is in the plan."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from reconciler.errors import Busy, Problem, TargetError
+from reconciler.errors import Problem, ReconcilerError
 from reconciler.resource import Change, Delete, Outcome, Plan, Replace
-from reconciler.targets.protocol import Target, TargetRules, Writer
+from reconciler.targets.protocol import Target, TargetRules
 
 
-def apply_plan(plan: Plan, targets: Mapping[str, Target], rules: Mapping[str, TargetRules]) -> tuple[Outcome, ...]:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One outcome per change, and why targets failed: also where there was no change, only artifacts to heal."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def apply_plan(plan: Plan, targets: Mapping[str, Target], rules: Mapping[str, TargetRules]) -> Written:
     """Write what the plan lets through. A target that fails does not stop the others; its later waves are not tried.
 
     rules: by target name, for the order of kinds.
     """
     changes: tuple[Change, ...] = (*plan.rebinds, *plan.changes)
     names = sorted({change.key.target for change in changes} | set(plan.heals))
-    return tuple(
-        outcome
-        for name in names
-        for outcome in _apply_target(targets[name], rules[name], [change for change in changes if change.key.target == name])
+    done = [_apply_target(targets[name], rules[name], [change for change in changes if change.key.target == name]) for name in names]
+    return Written(
+        tuple(outcome for written in done for outcome in written.outcomes),
+        tuple(dict.fromkeys(problem for written in done for problem in written.problems)),
     )
 
 
-def _apply_target(target: Target, rules: TargetRules, changes: Sequence[Change]) -> Iterator[Outcome]:
-    left = list(changes)
+def _apply_target(target: Target, rules: TargetRules, changes: Sequence[Change]) -> Written:
+    done: list[Outcome] = []
     try:
         with target.session(changes) as writer:
             for wave in waves(changes, rules) or [[]]:  # an empty wave heals generated artifacts
-                yield from _write(writer, wave)
-                left = [change for change in left if all(change is not done for done in wave)]
-    except (TargetError, Busy) as error:
-        yield from (Outcome(change, False, error.problem.what, error.problem) for change in left)
+                for outcome in writer.write(wave):
+                    done.append(outcome)  # one by one: what was written before a failure counts as applied
+    except ReconcilerError as error:
+        told = {id(outcome.change) for outcome in done}
+        left = (Outcome(change, False, error.problem.what, error.problem) for change in changes if id(change) not in told)
+        return Written((*done, *left), (*_causes(done), error.problem))
+    return Written(tuple(done), _causes(done))
 
 
-def _write(writer: Writer, wave: Sequence[Change]) -> Sequence[Outcome]:
-    return tuple(writer.write(wave))
+def _causes(done: Sequence[Outcome]) -> tuple[Problem, ...]:
+    return tuple(outcome.problem for outcome in done if outcome.problem is not None and not outcome.applied)
 
 
 def waves(changes: Sequence[Change], rules: TargetRules) -> list[list[Change]]:
@@ -50,9 +62,3 @@ def waves(changes: Sequence[Change], rules: TargetRules) -> list[list[Change]]:
     for change in ordered:
         found.setdefault((ends(change), rank(change)), []).append(change)
     return list(found.values())
-
-
-def failures(outcomes: Sequence[Outcome]) -> tuple[Problem, ...]:
-    """What failed, once for each cause."""
-    found = {outcome.problem: None for outcome in outcomes if outcome.problem is not None and not outcome.applied}
-    return tuple(found)

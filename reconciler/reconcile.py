@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.apply import apply_plan, failures
+from reconciler.apply import Written, apply_plan
 from reconciler.desired import Desired, Remembered
 from reconciler.errors import Problem
 from reconciler.observe import observe
@@ -14,7 +14,7 @@ from reconciler.repo.read import ReadCache, read_repo
 from reconciler.repo.snapshot import Snapshot
 from reconciler.repo.source import Source
 from reconciler.report.model import Report
-from reconciler.resource import Live, Observation, Outcome, Plan
+from reconciler.resource import Live, Observation, Plan
 from reconciler.state.advance import after_writes, before_writes, known_targets, situate
 from reconciler.state.folder import State
 from reconciler.state.history import history, same_repo
@@ -51,7 +51,8 @@ def reconcile(given: Given) -> Report:
     plan = make_plan(desired, live, situation)
 
     intent = before_writes(record, desired, plan)
-    outcomes = _write(given, plan, intent != record and (lambda: given.state.save(intent)))
+    written = _write(given, plan, intent != record and (lambda: given.state.save(intent)))
+    outcomes = written.outcomes if written else None
     words = statuses(View(desired, live, situation), plan, outcomes, record.statuses)
 
     if outcomes is not None:
@@ -59,11 +60,11 @@ def reconcile(given: Given) -> Report:
         if after != intent:
             given.state.save(after)
         record = after
-    problems = (*desired.problems, *_found(live, plan), *failures(outcomes or ()))
+    problems = (*desired.problems, *_found(live, plan), *(written.problems if written else ()))
     return Report(plan, words, problems, outcomes, situation.now, desired.status_branch, record.remembered.revision)
 
 
-def _write(given: Given, plan: Plan, intend: Callable[[], None] | bool) -> tuple[Outcome, ...] | None:
+def _write(given: Given, plan: Plan, intend: Callable[[], None] | bool) -> Written | None:
     if not given.places.write:
         return None
     if callable(intend) and (plan.changes or plan.rebinds):

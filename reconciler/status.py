@@ -2,13 +2,13 @@
 decided once for all targets. S = serving replicas, D = desired ones; the first rule that matches decides."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.desired import Owner
 from reconciler.plan.view import View
 from reconciler.report.model import EndpointStatus
-from reconciler.resource import Health, LiveResource, Outcome, Plan, Reason, Replica, ReplicaState, Serving, Unreadable
+from reconciler.resource import Health, LiveResource, Outcome, Plan, Reason, Rebind, Replica, ReplicaState, Serving, Unreadable
 
 ENDPOINT: Final = "Endpoint"
 NOT_CREATED_AFTER: Final = 30.0  # seconds without any replica before an endpoint counts as Pending (rule 7)
@@ -158,7 +158,7 @@ class _Index:
                 routed.add(owner)
         written = [outcome.change for outcome in outcomes or () if outcome.applied]
         moving = {change.owner for change in written if view.serves(change.key)}
-        touched = {change.owner for change in written}
+        touched = {change.owner for change in written if not isinstance(change, Rebind)}
         return cls(workloads, frozenset(routed), frozenset(touched), frozenset(moving), dict(_notes(plan, outcomes)))
 
 
@@ -175,8 +175,7 @@ def _notes(plan: Plan, outcomes: tuple[Outcome, ...] | None) -> Iterator[tuple[s
 
 def _status(view: View, index: _Index, name: str, previous: EndpointStatus | None) -> EndpointStatus:
     owner = view.desired.owners.get(name)
-    live = _main_workload(view, index, name)
-    facts = _facts(view, index, name, owner, live, previous)
+    facts = _facts(view, index, name, owner, _serving(view, index, name), previous)
     word, reason = word_of(facts)
     changed = previous is None or (previous.word, previous.reason) != (word, reason)
     fresh = previous is None or not previous.revision or name in index.touched
@@ -199,21 +198,27 @@ def _status(view: View, index: _Index, name: str, previous: EndpointStatus | Non
     )
 
 
-def _main_workload(view: View, index: _Index, name: str) -> LiveResource | None:
-    """During a migration two copies live: the declared one counts, once it is there."""
+def _serving(view: View, index: _Index, name: str) -> Serving | None:
+    """The workload's facts. During a migration two copies live: the declared one counts once it is there, and is a rollout
+    in which the old copy's replicas serve as old ones do in any other."""
     found = index.workloads.get(name, ())
     wanted = set(view.wanted_of.get(name, ()))
-    return next((live for live in found if live.key in wanted), found[0] if found else None)
+    here = [live.serving for live in found if live.key in wanted and live.serving]
+    elsewhere = [live.serving for live in found if live.key not in wanted and live.serving]
+    if not (here and elsewhere):
+        return next(iter((*here, *elsewhere)), None)
+    still = (one for copy in elsewhere for one in copy.replicas if one.state is ReplicaState.SERVING and not copy.deleting)
+    return replace(here[0], replicas=(*here[0].replicas, *still), rollout=True)
 
 
-def _facts(view: View, index: _Index, name: str, owner: Owner | None, live: LiveResource | None, previous: EndpointStatus | None) -> Facts:
+def _facts(view: View, index: _Index, name: str, owner: Owner | None, serving: Serving | None, previous: EndpointStatus | None) -> Facts:
     declared = owner is not None or name in view.desired.blocked
     targets = owner.targets if owner and owner.targets else (previous.targets if previous else ())
     return Facts(
         declared=declared,
         asleep=bool(owner and owner.asleep),
-        serving=live.serving if live else None,
-        unreadable=_dark(view, targets) if live is None else "",
+        serving=serving,
+        unreadable=_dark(view, targets) if serving is None else "",
         timeout=owner.rollout_timeout if owner else 1200.0,
         now=view.situation.now,
         previous=previous,
