@@ -171,7 +171,6 @@ class StatusForm(TypedDict):
     at: str | None
     ageSeconds: float | None
     daemon: DaemonForm | None
-    exitCode: Literal[0, 1, 2, 3]
     endpoints: list[EndpointForm]
 
 
@@ -183,3 +182,15 @@ class ErrorForm(TypedDict):
     format: Literal["reconciler.dev/error/v1"]
     exitCode: Literal[1, 3]
     error: ErrorBody
+
+
+class ValidationForm(TypedDict):
+    """declared: how many sound declarations by kind of owner. blocked: declarations that are not sound."""
+
+    format: Literal["reconciler.dev/validation/v1"]
+    revision: str
+    exitCode: Literal[0, 1]
+    declared: dict[str, int]
+    targets: list[str]
+    blocked: list[str]
+    problems: list[ProblemForm]

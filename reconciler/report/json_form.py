@@ -34,7 +34,6 @@ from reconciler.report.words import class_of, direction_of, is_drift, operation_
 from reconciler.resource import ABSENT, Change, FieldChange, Held, Operation, Outcome, Plan, Rebind, Replace, ResourceKey, Trip, Update
 
 PLAN_FORMAT: Final = "reconciler.dev/plan/v1"
-STATUS_FORMAT: Final = "reconciler.dev/status/v1"
 ERROR_FORMAT: Final = "reconciler.dev/error/v1"
 
 

@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-RULES: Final = (
+SECRETS: Final = (
     (re.compile(r"rcl_([a-km-np-z2-9]{10})_[0-9A-Za-z]{6,}"), r"rcl_\1_..."),  # a key of ours keeps its public id
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 ..."),
     (re.compile(r"(?i)\b((?:[\w-]*(?:token|password|passwd|secret|api[-_]?key)))(\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|\S+)"), r"\1\2..."),
     (re.compile(r"\b(?:hf|ghp|gho|ghs|glpat|sk)[-_][A-Za-z0-9_-]{16,}"), "..."),
+    (re.compile(r"(://)[^\s/@]+@"), r"\1...@"),
+)
+PLACES: Final = (
     (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>)\]]+"), "(url)"),
     (re.compile(r"\[?\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b\]?(?::\d+)?"), "(address)"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "(address)"),
@@ -21,10 +24,18 @@ RULES: Final = (
 )
 
 
+def without_secrets(text: str) -> str:
+    """The text without keys, tokens and passwords: for logs and crash files, which stay on this box."""
+    for pattern, instead in SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
 def redact(text: str, names: Iterable[str] = ()) -> str:
     """The text without keys, tokens, URLs, addresses and absolute paths; `names` (node host names) go too."""
     for name in sorted({name for name in names if len(name) > 1}, key=len, reverse=True):
         text = text.replace(name, "(node)")
-    for pattern, instead in RULES:
+    text = without_secrets(text)
+    for pattern, instead in PLACES:
         text = pattern.sub(instead, text)
     return text

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
-from reconciler.report.forms import ErrorForm, PlanForm, StatusForm
+from reconciler.report.forms import ErrorForm, PlanForm, StatusForm, ValidationForm
 from reconciler.resource import Json
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,6 +18,7 @@ def json_schemas() -> dict[str, str]:
         "plan.json": TypeAdapter(PlanForm).json_schema(),
         "status.json": TypeAdapter(StatusForm).json_schema(),
         "error.json": TypeAdapter(ErrorForm).json_schema(),
+        "validation.json": TypeAdapter(ValidationForm).json_schema(),
     }
     return {name: _schema_text(name, schema) for name, schema in made.items()}
 

@@ -1,0 +1,69 @@
+"""`reconciler run`: passes for ever, until SIGTERM. What serves goes on serving without it."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reconciler.cli.options import Where, add_where, where_of
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:
+    from reconciler.git.source import GitSource
+    from reconciler.publish.status_branch import StatusBranches
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser("run", help="keep the endpoints as declared: passes in a loop, until SIGTERM")
+    parser.add_argument("--interval", default="30s", metavar="TIME", help="fetch Git so often (default 30s)")
+    parser.add_argument("--publish-delay", default="2s", metavar="TIME", help="gather status changes so long before they are pushed")
+    parser.add_argument("--no-publish", action="store_true", help="push no status branch")
+    parser.add_argument("--log", choices=("auto", "json", "text"), default="auto", help="form of the log on stderr")
+    add_where(parser)
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    import sys
+
+    from reconciler.cli.passes import git_source, given
+    from reconciler.daemon.log import configure
+    from reconciler.daemon.loop import Daemon, Work
+    from reconciler.daemon.timing import Timing
+    from reconciler.keys import duration_of
+    from reconciler.local import watch_once
+
+    where = where_of(parsed)
+    interval = duration_of(parsed.interval)
+    if interval < 1:
+        raise UsageError("--interval is at least 1s", todo="write it like 30s", code="U2")
+    configure(as_json=parsed.log == "json" or (parsed.log == "auto" and not sys.stderr.isatty()))
+    timing = Timing(interval=interval)
+    source = git_source(where)
+    with (
+        Daemon.held(where.state) as daemon,
+        given(where, source, who="run", write=True, still=daemon.still) as ready,
+        _publisher(parsed, where, source) as publisher,
+    ):
+        return daemon.run(Work(ready, source.fetch, lambda: watch_once(where.state), publisher), timing)
+
+
+@contextmanager
+def _publisher(parsed: argparse.Namespace, where: "Where", source: "GitSource") -> "Iterator[StatusBranches | None]":
+    """Pushes status branches, unless told not to."""
+    if parsed.no_publish:
+        yield None
+        return
+    import random
+
+    from reconciler.cli.passes import pusher
+    from reconciler.daemon.log import logger
+    from reconciler.keys import duration_of
+    from reconciler.publish.status_branch import StatusBranches
+
+    branches = StatusBranches(pusher(where, source), lambda: source.branch, duration_of(parsed.publish_delay), logger(), random.random)
+    branches.start()
+    try:
+        yield branches
+    finally:
+        branches.close()
