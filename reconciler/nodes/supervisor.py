@@ -27,7 +27,7 @@ TAIL_LINES = 40  # lines of output kept for messages
 TAIL_SHOWN = 8
 LINE_LIMIT = 8192  # bytes of one line
 STOP_GRACE = 10.0  # seconds between SIGTERM and SIGKILL; requests have been finished before
-GUARDIAN = 'read -r group || exit 0; read -r line; [ "$line" = done ] || kill -KILL -- "-$group"'
+GUARDIAN = 'read -r group || exit 0; read -r line; [ "$line" = done ] || kill -s KILL -- "-$group"'
 TAKEN = ("address already in use", "couldn't bind", "could not bind", "failed to bind", "errno 98", "eaddrinuse")
 RAYS = ("RAY_", "_RAY", "SERVE_", "OMP_NUM_THREADS", "KMP_", "GRPC_", "RECONCILER_")
 

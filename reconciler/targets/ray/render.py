@@ -22,6 +22,7 @@ GPU: Final = ("GPU", "nvidia.com/gpu")  # Ray counts these as num_gpus and gives
 # Above what one engine batches: the queue belongs in the engine, which knows its slots; this only bounds what a replica may hold.
 MAX_ONGOING: Final = 256
 MAX_QUEUED: Final = 256
+LOOK_AT_LEAST: Final = 2.0  # seconds; requests come past Serve, so only this check tells it (and the gateway) of a lost replica
 STOP_LOOP: Final = 0.5  # seconds between two looks whether a stopping replica is idle; Serve's 2 make every stop slower
 
 
@@ -82,7 +83,7 @@ def _deployment(workload: Workload) -> dict[str, Json]:
         "max_ongoing_requests": MAX_ONGOING,
         "max_queued_requests": MAX_QUEUED,
         "max_surge_percent": 100 if workload.surge else 0,
-        "health_check_period_s": float(workload.health_period),
+        "health_check_period_s": min(float(workload.health_period), LOOK_AT_LEAST),
         "health_check_timeout_s": float(workload.health_timeout),
         "graceful_shutdown_wait_loop_s": STOP_LOOP,
         "graceful_shutdown_timeout_s": float(workload.grace),
