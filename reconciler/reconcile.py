@@ -43,7 +43,7 @@ def reconcile(given: Given) -> Report:
     record = given.state.load()
     snapshot = read_repo(given.source, record.remembered.declared, given.cache)
     desired = same_repo(given.compile(snapshot, record.remembered), record)
-    past = history(given.source, record, snapshot.revision)
+    past = history(given.source, record, snapshot.revision.id)
 
     opened, closed = given.places.open(known_targets(record, desired), Claim(desired.instance, desired.repo))
     live = observe(opened, closed, desired.resources, parallel=given.parallel)
