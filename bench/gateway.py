@@ -6,6 +6,7 @@ slower than the proxy, and a machine that is busy with other things, do not chan
 
 import json
 import secrets
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ PATH_GOAL, MODEL_GOAL, ENGINE_GOAL = 0.45, 0.35, 0.95
 ENGINE_CONNECTIONS: Final = 2
 TOKENS: Final = 16
 QUESTION: Final = "Write one sentence about the sea."
+LONG_QUESTION: Final = " ".join([QUESTION] * 60)  # 2 KB, as chats are
 BACKEND: Final = ResourceKey("box", "ServeApplication", "team-a", "chat")
 META: Final = Meta("Endpoint/team-a/chat", "bench:1")
 
@@ -48,15 +50,15 @@ class OurGateway:
     key: str
 
 
-def body(tokens: int = TOKENS) -> bytes:
-    message = {"role": "user", "content": QUESTION}
-    form = {"model": "team-a/chat", "messages": [message], "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
+def body(question: str) -> bytes:
+    message = {"role": "user", "content": question}
+    form = {"model": "team-a/chat", "messages": [message], "max_tokens": TOKENS, "temperature": 0, "ignore_eos": True}
     return json.dumps(form).encode()
 
 
-def request(path: str, key: str = "") -> bytes:
+def request(path: str, key: str = "", question: str = LONG_QUESTION) -> bytes:
     """The bytes of one POST, the same for everybody but for the path and the key."""
-    content = body()
+    content = body(question)
     head = [f"POST {path} HTTP/1.1", "host: bench", "content-type: application/json", f"content-length: {len(content)}"]
     head += [f"authorization: Bearer {key}"] if key else []
     return "\r\n".join([*head, "", ""]).encode() + content
@@ -74,10 +76,13 @@ def ask(port: int, what: bytes, connections: int = CONNECTIONS, seconds: float =
     return found
 
 
-def per_core(pid: int, port: int, what: bytes) -> float:
+def per_core(pid: int, port: int, what: bytes, busy: list[float]) -> float:
+    """Requests per processor second; how busy the proxy's core was goes to `busy`."""
     before = processor_time(pid)
     found = ask(port, what)
-    return found["requests"] / (processor_time(pid) - before)
+    used = processor_time(pid) - before
+    busy.append(used / found["seconds"])
+    return found["requests"] / used
 
 
 @contextmanager
@@ -115,15 +120,17 @@ def our_gateway(folder: Path, upstream: int) -> Iterator[OurGateway]:
 
 def run() -> Findings:
     with tempfile.TemporaryDirectory(prefix="rcl-bench-") as name:
-        rows = (*against_envoy(Path(name)), against_engine(Path(name)))
+        busy: list[float] = []
+        rows = (*against_envoy(Path(name), busy), against_engine(Path(name)))
     method = (
         f"requests per second and processor second of the proxy, one worker on one core, {CONNECTIONS} connections, the same POST of"
-        f" {len(body())} bytes for all; median of {TIMES} in turn (lowest to highest)"
+        f" {len(body(LONG_QUESTION))} bytes for all; the proxy's core was {statistics.median(busy):.0%} busy (a proxy that is not pressed takes"
+        f" more per request); median of {TIMES} in turn (lowest to highest)"
     )
     return Findings("The gateway", method, rows)
 
 
-def against_envoy(folder: Path) -> tuple[Row, Row]:
+def against_envoy(folder: Path, busy: list[float]) -> tuple[Row, Row]:
     upstream, bare = free_port(), free_port()
     with ExitStack() as stack:
         pin(stack.enter_context(envoy(folder, "upstream", answering(upstream), upstream)), OTHER_CORE)
@@ -133,9 +140,9 @@ def against_envoy(folder: Path) -> tuple[Row, Row]:
             pin(pid, PROXY_CORE)
         bare_rate, path_rate, model_rate = in_turn(
             TIMES,
-            lambda: per_core(peer, bare, request("/v1/chat/completions")),
-            lambda: per_core(ours.pid, ours.port, request("/team-a/chat/v1/chat/completions", ours.key)),
-            lambda: per_core(ours.pid, ours.port, request("/v1/chat/completions", ours.key)),
+            lambda: per_core(peer, bare, request("/v1/chat/completions"), busy),
+            lambda: per_core(ours.pid, ours.port, request("/team-a/chat/v1/chat/completions", ours.key), busy),
+            lambda: per_core(ours.pid, ours.port, request("/v1/chat/completions", ours.key), busy),
         )
     return (
         compared("keys and path routing, one core", path_rate, bare_rate, "bare Envoy, static upstream", PATH_GOAL),
@@ -151,8 +158,8 @@ def against_engine(folder: Path) -> Row:
         ours = stack.enter_context(our_gateway(folder / "engine", port))
         direct, through = in_turn(
             TIMES,
-            lambda: completions(port, request("/v1/chat/completions")),
-            lambda: completions(ours.port, request("/team-a/chat/v1/chat/completions", ours.key)),
+            lambda: completions(port, request("/v1/chat/completions", "", QUESTION)),
+            lambda: completions(ours.port, request("/team-a/chat/v1/chat/completions", ours.key, QUESTION)),
         )
     return compared(f"completions of {TOKENS} tokens", through, direct, "the engine asked directly", ENGINE_GOAL)
 
