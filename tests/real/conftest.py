@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from envoy_gateway import box, replicas, served  # noqa: F401  fixtures
 from ray_cluster import RayCluster, start_and_die
 
 from reconciler.desired import TargetSpec
