@@ -282,6 +282,13 @@ CASES = {
         "model 'gpt-4' is not declared",
         "team-a/chat",
     ),
+    "a key in two declarations": (
+        "E69",
+        (*BASE, KEY, KEY.replace("name: ci", "name: other").replace("id: aaaa", "id: bbbb")),
+        "id: bbbb",
+        "credential 'bbbb' stands at repo.yaml:",
+        "remove one",
+    ),
     "an argument schema that is not shipped": (
         "E67",
         (LLAMA.replace("llama.cpp-b11549.json", "llama.cpp-b1.json"), *BASE[1:]),
