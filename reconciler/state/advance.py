@@ -4,22 +4,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.desired import Desired, Remembered, TargetSpec
-from reconciler.plan.guards import count
+from reconciler.plan.guards import concerns, count
+from reconciler.plan.operations import identity
 from reconciler.plan.situation import Situation, Spent
 from reconciler.report.model import EndpointStatus
-from reconciler.resource import Live, Observation, Outcome, Plan, Reason, Rebind
+from reconciler.resource import Change, Live, Observation, Outcome, Plan, Reason, Rebind
 from reconciler.state.history import Past
 from reconciler.state.record import Acknowledged, Record
 
 OPEN = frozenset({Reason.GUARD, Reason.CONFLICT, Reason.UNREADABLE, Reason.APPROVAL})
-# while one of these guards holds, this head was not acted on: the next pass must see the same past
+# guards that trip over what lies behind this head
 UNKNOWN_PAST = frozenset({"rewound", "history"})
 
 
 def situate(record: Record, desired: Desired, past: Past, *, now: float) -> Situation:
     """What the plan is told of the past."""
-    same = record.spent.revision == desired.revision
-    spent = record.spent if same else Spent(desired.revision, begun=record.unfinished)
     acknowledged = record.acknowledged.operations if record.acknowledged.revision == desired.revision else frozenset()
     return Situation(
         now=now,
@@ -27,11 +26,15 @@ def situate(record: Record, desired: Desired, past: Past, *, now: float) -> Situ
         rewound=record.head if past.rewound else "",
         trailers=frozenset(past.trailers),
         acknowledged=acknowledged,
-        spent=spent,
+        spent=_spent(record, desired.revision),
         applied_guards=record.remembered.guards,
         paused=frozenset(name for name, status in record.statuses.items() if status.word == "Paused"),
         targets=known_targets(record, desired),
     )
+
+
+def _spent(record: Record, revision: str) -> Spent:
+    return record.spent if record.spent.revision == revision else Spent(revision, begun=record.unfinished)
 
 
 def known_targets(record: Record, desired: Desired) -> Mapping[str, TargetSpec]:
@@ -40,9 +43,18 @@ def known_targets(record: Record, desired: Desired) -> Mapping[str, TargetSpec]:
 
 
 def before_writes(record: Record, desired: Desired, plan: Plan) -> Record:
-    """Intent: the targets that this pass may write to, and what a person acknowledged, are known before the first write."""
+    """Intent: the targets that this pass may write to, what a person acknowledged, and what the guards will have counted are known
+    before the first write. `after_writes` shrinks it to what was done."""
     known = replace(record.remembered, targets=known_targets(record, desired), instance=desired.instance)
-    return replace(record, repo=desired.repo, remembered=known, acknowledged=_acknowledged(record, plan))
+    spent = _spend(_spent(record, plan.revision), plan.changes)
+    return replace(
+        record,
+        repo=desired.repo,
+        remembered=known,
+        acknowledged=_acknowledged(record, plan),
+        spent=spent,
+        unfinished=record.unfinished | _begun(spent),
+    )
 
 
 def _acknowledged(record: Record, plan: Plan) -> Acknowledged:
@@ -60,22 +72,29 @@ def after_writes(
     statuses: tuple[EndpointStatus, ...],
 ) -> Record:
     """What is remembered when the pass is over. `record` is the one of `before_writes`."""
-    held_back = any(held.reason is Reason.GUARD and held.change is not None for held in plan.held)
-    blind = held_back and any(trip.rule in UNKNOWN_PAST for trip in plan.trips)
     failed = any(not outcome.applied for outcome in outcomes)
     whole = not failed and not any(held.reason in OPEN for held in plan.held)
     targets = _still_known(record, desired, live, plan)
     known = _applied(record, desired) if whole else record.remembered
+    spent = _spend(situation.spent, tuple(outcome.change for outcome in outcomes if outcome.applied))
     return Record(
         repo=desired.repo,
-        head=record.head if blind else desired.revision,
+        head=record.head if _blind(record, plan) else desired.revision,
         remembered=replace(known, targets=targets, declared=dict(desired.declared), aliases=dict(desired.aliases)),
         acknowledged=record.acknowledged,
-        spent=_spend(situation.spent, outcomes),
-        unfinished=_unfinished(situation.spent, plan, outcomes),
+        spent=spent,
+        unfinished=_begun(spent) & _left(plan, outcomes),
         statuses={status.owner: status for status in statuses},
         at=situation.now,
     )
+
+
+def _blind(record: Record, plan: Plan) -> bool:
+    """Was this head not acted on? Then the next pass must see the same past: an unanswered rewind or loss of history stays one, and
+    where nothing is remembered, what a dark target holds was not judged yet."""
+    asked = [trip for trip in plan.trips if trip.rule in UNKNOWN_PAST]
+    open_ = any(concerns(trip, op) and identity(op) not in plan.acknowledged for trip in asked for op in plan.operations)
+    return open_ or (not record.head and bool(plan.unreadable))
 
 
 def _applied(record: Record, desired: Desired) -> Remembered:
@@ -102,8 +121,8 @@ def _still_known(record: Record, desired: Desired, live: Live, plan: Plan) -> Ma
     return {name: spec for name, spec in known.items() if name in desired.targets or not empty(name)}
 
 
-def _spend(spent: Spent, outcomes: tuple[Outcome, ...]) -> Spent:
-    counted = count(tuple(o.change for o in outcomes if o.applied and not isinstance(o.change, Rebind)))
+def _spend(spent: Spent, changes: tuple[Change, ...]) -> Spent:
+    counted = count(tuple(change for change in changes if not isinstance(change, Rebind)))
     return replace(
         spent,
         deletes=spent.deletes | (counted.deletes - spent.begun),
@@ -112,9 +131,12 @@ def _spend(spent: Spent, outcomes: tuple[Outcome, ...]) -> Spent:
     )
 
 
-def _unfinished(spent: Spent, plan: Plan, outcomes: tuple[Outcome, ...]) -> frozenset[str]:
-    """Owners whose delete or restart has begun and has operations left: a later revision finishes them without counting them again."""
-    after = _spend(spent, outcomes)
-    begun = after.deletes | after.restarts | after.keys | after.begun
-    left = {held.change.owner for held in plan.held if held.change} | {o.change.owner for o in outcomes if not o.applied}
-    return frozenset(begun & left)
+def _begun(spent: Spent) -> frozenset[str]:
+    """Owners whose delete or restart has begun: a later revision finishes them without counting them again."""
+    return spent.deletes | spent.restarts | spent.keys | spent.begun
+
+
+def _left(plan: Plan, outcomes: tuple[Outcome, ...]) -> frozenset[str]:
+    """Owners that have operations left."""
+    held = {held.change.owner for held in plan.held if held.change}
+    return frozenset(held | {outcome.change.owner for outcome in outcomes if not outcome.applied})

@@ -70,7 +70,7 @@ class StateFolder:
     def _parse(self, text: bytes) -> Record:
         try:
             return Reader(json.loads(text)).record()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise StateError(
                 f"the record is damaged: {type(error).__name__}: {error}",
                 where=str(self.record_path),

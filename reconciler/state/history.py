@@ -36,7 +36,8 @@ def history(commits: Commits, record: Record, head: str) -> Past:
     applied = record.remembered.revision
     if applied == head:
         return Past(rewound)
-    after = applied if applied and not rewound else ""
+    # of a forced line only what is new counts: an acknowledgement that lies before the rewind was given to another state
+    after = record.head if rewound else applied
     return Past(rewound, tuple(sorted(value for value in commits.trailers(after, head) if value.startswith(PREFIX))))
 
 
