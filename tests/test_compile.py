@@ -126,6 +126,13 @@ def test_a_secret_is_a_file_name_in_the_manifest() -> None:
     assert field_of(found.resources[WORKLOAD], "args", "secret_files") == {"HF_TOKEN": "/run/secrets/hf/token"}
 
 
+def test_a_secret_of_one_value_is_a_file_of_its_own() -> None:
+    store = CLUSTER + "  secrets: {directory: /run/secrets/}\n"
+    found = desired(LLAMA, VLLM, store, GATEWAY, TEAM, REGISTRY, CHAT + "  env: [{name: T, secretRef: {name: hf-token}}]\n")
+
+    assert field_of(found.resources[WORKLOAD], "args", "secret_files") == {"T": "/run/secrets/hf-token"}
+
+
 def test_accelerators_are_counted_by_the_clusters_name_for_them() -> None:
     found = desired(*BASE, GPU_CHAT)
 

@@ -73,7 +73,7 @@ def _secret_files(secrets: tuple[SecretEnv, ...], target: TargetSpec) -> dict[st
             todo="set spec.secrets.directory of the cluster",
             where=target.source,
         )
-    return {entry.name: f"{directory}/{entry.secret}/{entry.key}" for entry in sorted(secrets, key=lambda entry: entry.name)}
+    return {entry.name: f"{directory}/{entry.secret}/{entry.key}".rstrip("/") for entry in sorted(secrets, key=lambda entry: entry.name)}
 
 
 def _deployment(workload: Workload) -> dict[str, Json]:
