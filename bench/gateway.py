@@ -124,8 +124,8 @@ def run() -> Findings:
         rows = (*against_envoy(Path(name), busy), against_engine(Path(name)))
     method = (
         f"requests per second and processor second of the proxy, one worker on one core, {CONNECTIONS} connections, the same POST of"
-        f" {len(body(LONG_QUESTION))} bytes for all; the proxy's core was {statistics.median(busy):.0%} busy (a proxy that is not pressed takes"
-        f" more per request); median of {TIMES} in turn (lowest to highest)"
+        f" {len(body(LONG_QUESTION))} bytes for all; the proxy's core was {statistics.median(busy):.0%} busy (one that is not pressed"
+        f" takes more per request); median of {TIMES} in turn (lowest to highest)"
     )
     return Findings("The gateway", method, rows)
 

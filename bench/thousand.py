@@ -12,19 +12,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bench import fleet
 from bench.measure import Findings, Row, Sample, process_times, stopwatch
+from reconciler.cli.compiler import Compiler
 from reconciler.cli.options import Where
-from reconciler.cli.passes import Compiler, git_source
+from reconciler.cli.sources import git_source
+from reconciler.desired import TargetSpec
 from reconciler.places import places
 from reconciler.reconcile import Given, reconcile
 from reconciler.state.folder import StateFolder
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import World
+from reconciler.targets.protocol import Context
 
 KINDS: Final = {"ray": "memory", "envoy": "memory"}
 TIMES: Final = 3
@@ -39,12 +43,16 @@ PROFILE_LINES: Final = 25
 @contextmanager
 def ready(folder: Path, state: Path, world: World, write: bool) -> Iterator[Given]:
     where = Where(str(folder), "main", state)
-    source = git_source(where)
-    source.fetch()
-    with places(
-        StateFolder(state), "bench", write=write, now=lambda: world.now, opener=lambda spec, context: MemoryTarget(spec, context, world)
-    ) as opened:
-        yield Given(source, StateFolder(state), opened, Compiler(KINDS))
+    folder_of_state = StateFolder(state)
+    with ExitStack() as stack:
+        source = stack.enter_context(closing(git_source(where)))
+        source.fetch()
+        opened = stack.enter_context(places(folder_of_state, "bench", write=write, now=lambda: world.now, opener=partial(_open, world)))
+        yield Given(source, folder_of_state, opened, Compiler(KINDS))
+
+
+def _open(world: World, spec: TargetSpec, context: Context) -> MemoryTarget:
+    return MemoryTarget(spec, context, world)
 
 
 def cold(folder: Path, state: Path) -> None:
