@@ -25,7 +25,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from reconciler.cli.passes import given, source_of
+    from reconciler.cli.passes import given
+    from reconciler.cli.sources import source_of
     from reconciler.keys import duration_of
 
     where = where_of(parsed)

@@ -15,7 +15,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from reconciler.cli.passes import given, source_of
+    from reconciler.cli.passes import given
+    from reconciler.cli.sources import source_of
     from reconciler.reconcile import reconcile
 
     where = where_of(parsed)

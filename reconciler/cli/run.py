@@ -26,7 +26,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def run(parsed: argparse.Namespace) -> int:
     import sys
 
-    from reconciler.cli.passes import git_source, given
+    from reconciler.cli.passes import given
+    from reconciler.cli.sources import git_source
     from reconciler.daemon.log import configure
     from reconciler.daemon.loop import Daemon, Work
     from reconciler.daemon.timing import Timing
@@ -56,14 +57,18 @@ def _publisher(parsed: argparse.Namespace, where: "Where", source: "GitSource") 
         return
     import random
 
-    from reconciler.cli.passes import pusher
     from reconciler.daemon.log import logger
+    from reconciler.git.source import open_source
     from reconciler.keys import duration_of
+    from reconciler.publish.push import GitPush
     from reconciler.publish.status_branch import StatusBranches
 
-    branches = StatusBranches(pusher(where, source), lambda: source.branch, duration_of(parsed.publish_delay), logger(), random.random)
+    # a cache of its own, so that a slow push delays no fetch
+    push = GitPush(lambda: open_source(where.named_repo(), source.branch, where.state / "git-status"), random.random)
+    branches = StatusBranches(push, lambda: source.branch, duration_of(parsed.publish_delay), logger(), random.random)
     branches.start()
     try:
         yield branches
     finally:
         branches.close()
+        push.close()

@@ -15,7 +15,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from reconciler.cli.passes import Compiler, source_of
+    from reconciler.cli.compiler import Compiler
+    from reconciler.cli.sources import source_of
     from reconciler.desired import Remembered
     from reconciler.repo.read import ReadCache, read_repo
     from reconciler.report.validation import is_sound, validation_as_json, validation_as_text
