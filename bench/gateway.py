@@ -91,7 +91,14 @@ def our_gateway(folder: Path, upstream: int) -> Iterator[OurGateway]:
     from reconciler.local import envoy as local_envoy
 
     port = free_port()
-    settings: Manifest = {"output": {"directory": "gateway", "run": True, "workers": 1}, "listen": {"address": "127.0.0.1", "port": port}}
+    settings: Manifest = {
+        "directory": "gateway",
+        "run": True,
+        "workers": 1,
+        "address": "127.0.0.1",
+        "port": port,
+        "maxRequestBytes": 10 * 2**20,
+    }
     spec = TargetSpec("public", "envoy", settings, binds=("box",), source="bench:1")
     key = keys.mint(secrets.randbelow)
     renderer = gateway_renderer("envoy")

@@ -73,7 +73,7 @@ class Box:
 
     folder: Path
     port: int = field(default_factory=free_port)
-    claim: Claim = Claim("default", "root")
+    claim: Claim = field(default_factory=lambda: Claim("default", "root"))
     run: bool = True
     limit: int = 1 << 20
     now: float = 1000.0
@@ -81,9 +81,11 @@ class Box:
     @property
     def spec(self) -> TargetSpec:
         settings = {
-            "output": {"directory": "gateway", "run": self.run},
-            "listen": {"address": "127.0.0.1", "port": self.port},
-            "limits": {"maxRequestBytes": self.limit},
+            "directory": "gateway",
+            "run": self.run,
+            "address": "127.0.0.1",
+            "port": self.port,
+            "maxRequestBytes": self.limit,
         }
         return TargetSpec("public", "envoy", settings, ("lab",), source="gateway.yaml:1")
 
@@ -115,9 +117,7 @@ class Box:
 
     def key(self, name: str, *grants: str, expires: str = "", texts: tuple[str, ...] = ()) -> Resource:
         ws, ident = name.split("/")
-        rows = tuple(
-            Credential(text[4:], hashlib.sha256(text.encode()).hexdigest(), expires) for text in texts or (key_text(ident),)
-        )
+        rows = tuple(Credential(text[4:], hashlib.sha256(text.encode()).hexdigest(), expires) for text in texts or (key_text(ident),))
         return render_key(Key(Meta(f"ApiKey/{name}", f"{name}.yaml:1"), ws, ident, rows, grants or (f"ws:{ws}",)), self.spec)[0]
 
     def change(self, wanted: Resource, *addresses: str) -> Change:
@@ -163,6 +163,18 @@ class Box:
         finally:
             connection.close()
 
+    def towards(self, wanted: list[Resource], *addresses: str) -> None:
+        """As passes do it, until nothing is left to do: a route that goes is withdrawn first and forgotten then."""
+        for _ in range(5):
+            seen = self.target().read({})
+            keys = {each.key for each in wanted}
+            wave = [self.change(each, *addresses) for each in wanted if _differs(seen.resources.get(each.key), each)]
+            wave += [Delete(live, TRAFFIC) for key, live in seen.resources.items() if key not in keys]
+            if not wave and not seen.pending:
+                return
+            self.good(*wave)
+        raise AssertionError(f"not settled after five passes: {wave} {seen.pending}")
+
     def pid(self) -> int:
         found = local.running(self.folder, "public")
         assert found is not None
@@ -170,6 +182,10 @@ class Box:
 
     def close(self) -> None:
         local.stop(self.folder)
+
+
+def _differs(live: LiveResource | None, wanted: Resource) -> bool:
+    return live is None or live.withdrawn or live.manifest != wanted.manifest
 
 
 def ask_on(

@@ -1,8 +1,6 @@
 """What a Gateway declares, as this target uses it, and the bounds of its files."""
 
 import ipaddress
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +8,6 @@ from reconciler.desired import TargetSpec
 from reconciler.errors import TargetRefused
 from reconciler.resource import Json
 
-UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
-BODY_LIMIT: Final = 10 * 2**20  # bytes, where limits.maxRequestBytes says nothing
 LARGEST_BODY: Final = 2**32 - 1  # what Envoy's field holds
 
 
@@ -29,22 +25,32 @@ class GatewaySettings:
 
 
 def read_settings(spec: TargetSpec) -> GatewaySettings:
-    """The settings of a Gateway of type envoy. Raises TargetRefused for what no gateway can be made of."""
-    output, listen, limits = (_object(spec, name) for name in ("output", "listen", "limits"))
-    directory, address = output.get("directory", "gateway"), listen.get("address", "127.0.0.1")
-    port, workers = listen.get("port", 8080), output.get("workers", 0)
+    """The settings that compile made of a Gateway of type envoy: all there, all typed. Raises TargetRefused for what no gateway can be
+    made of; a missing one is refused too, since a default here could start nothing in silence."""
+    given = spec.settings
+    directory, address, port = given.get("directory"), given.get("address"), given.get("port")
+    size, run, workers = given.get("maxRequestBytes"), given.get("run"), given.get("workers", 0)
     if not isinstance(directory, str) or not directory or directory.startswith("/") or ".." in directory.split("/"):
         raise _refused(spec, f"output.directory {directory!r} is not a folder below the state folder")
     if not isinstance(address, str) or not is_ip(address):
         raise _refused(spec, f"listen.address {address!r} is not an IP address")
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
-        raise _refused(spec, f"listen.port {port!r} is not a port from 1 to 65535")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-        raise _refused(spec, f"output.workers {workers!r} is not a number of threads")
-    size = _bytes(limits.get("maxRequestBytes", BODY_LIMIT))
-    if size is None or not 0 < size <= LARGEST_BODY:
-        raise _refused(spec, f"limits.maxRequestBytes {limits.get('maxRequestBytes')!r} is not a size up to 4Gi")
-    return GatewaySettings(spec.name, directory, output.get("run") is True, address, port, size, workers)
+    if not isinstance(run, bool):
+        raise _refused(spec, f"output.run {run!r} is neither true nor false")
+    return GatewaySettings(
+        spec.name,
+        directory,
+        run,
+        address,
+        _whole(spec, "listen.port", port, 1, 65535),
+        _whole(spec, "limits.maxRequestBytes", size, 1, LARGEST_BODY),
+        _whole(spec, "output.workers", workers, 0, 1024),
+    )
+
+
+def _whole(spec: TargetSpec, name: str, value: Json, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise _refused(spec, f"{name} {value!r} is not a whole number from {least} to {most}")
+    return value
 
 
 def is_ip(host: str) -> bool:
@@ -53,20 +59,6 @@ def is_ip(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _object(spec: TargetSpec, name: str) -> Mapping[str, Json]:
-    value = spec.settings.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _bytes(value: Json) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    found = re.fullmatch(r"(\d{1,12})(k|M|G|Ki|Mi|Gi)?", value) if isinstance(value, str) else None
-    return int(found[1]) * UNITS[found[2] or ""] if found else None
 
 
 def _refused(spec: TargetSpec, what: str) -> TargetRefused:
