@@ -161,7 +161,7 @@ def test_a_shipped_schema_is_valid_closed_and_said_in_our_dialect(name: str) -> 
 
     found = table_of(schema)
 
-    assert len(found.arguments) > 150
+    assert len(found.arguments) > 100
     for key, rule in schema["properties"].items():  # type: ignore[union-attr, call-overload]  # a schema, as just checked
         assert rule["description"].endswith("."), key
         assert ("x-use" in rule) == (rule.get("x-platform-owned") is True) == ("x-restart" not in rule), key
@@ -227,4 +227,4 @@ def test_a_schema_that_is_not_of_the_dialect_is_refused(schema: dict[str, Json])
 def test_the_example_names_a_schema_that_is_shipped() -> None:
     text = (Path(__file__).parent.parent / "examples" / "repo" / "engines" / "llama.cpp.yaml").read_text()
 
-    assert LLAMA_SCHEMA in text
+    assert any(f"argsSchema: {name}\n" in text for name in engine_schemas())
