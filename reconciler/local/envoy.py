@@ -32,7 +32,8 @@ STORM: Final = (10, 60.0)  # so many ends within so many seconds, and it is left
 GRACE: Final = 5.0
 WORKERS: Final = 2  # one core carries some thousand requests per second: more than the replicas of one box answer
 LOG_LIMIT: Final = 64 * 2**20  # bytes; a log has one predecessor, so two logs of one gateway hold four times this
-LOGS: Final = ("access.log", "envoy.log")
+ACCESS_LOG: Final = "access.log"
+ENVOY_LOG: Final = "envoy.log"  # what it prints, at once: with --log-path a reason would come a second later
 POLL: Final = 0.005
 
 
@@ -108,7 +109,9 @@ def _start(home: Path, record: Record, now: float) -> Record:
         save(home / "envoy.json", replace(record.moved("failed", now, problem), proc=None))
         todo = "end that program, or choose another address or port in the Gateway's listen"
         raise LocalError(problem, code="L6", todo=todo, where=home.name)
-    proc = spawn(command(launch), {"PATH": os.environ.get("PATH", os.defpath)}, home / "start.log", cwd=Path(launch.directory))
+    proc = spawn(
+        command(launch), {"PATH": os.environ.get("PATH", os.defpath)}, Path(launch.directory) / ENVOY_LOG, cwd=Path(launch.directory)
+    )
     record = replace(record.moved("running", now), proc=proc)
     save(home / "envoy.json", record)
     return record
@@ -120,7 +123,6 @@ def command(launch: Launch) -> list[str]:
         program(),
         *("-c", f"{launch.directory}/bootstrap.json"),
         *("--concurrency", str(workers)),
-        *("--log-path", f"{launch.directory}/envoy.log"),
         *("--file-flush-interval-msec", "1000"),
         "--disable-hot-restart",
         "--reject-unknown-dynamic-fields",
@@ -148,7 +150,7 @@ def _wait_ready(record: Record) -> None:
     admin, limit = Admin(Path(record.launch.directory)), time.monotonic() + READY_LIMIT
     while not admin.ready():
         if record.proc is None or not alive(record.proc) or time.monotonic() > limit:
-            log = Path(record.launch.directory) / "envoy.log"
+            log = Path(record.launch.directory) / ENVOY_LOG
             raise LocalError("the local Envoy does not start", code="L7", why=_last_words(log), todo=f"see {log}")
         time.sleep(POLL)
 
@@ -179,18 +181,21 @@ def _watch(home: Path, record: Record, now: float) -> None:
     if record.state == "failed" and now - record.since < RETRY:
         return
     if record.state == "running" and len(recent) >= STORM[0]:
-        reason = f"ended {len(recent)} times in a minute: {_last_words(Path(record.launch.directory) / 'envoy.log')}"
+        reason = f"ended {len(recent)} times in a minute: {_last_words(Path(record.launch.directory) / ENVOY_LOG)}"
         save(home / "envoy.json", replace(record.moved("failed", now, reason), returned=()))
         raise LocalError("the local Envoy does not stay up", code="L7", why=reason, where=home.name)
     _start(home, replace(record, returned=(*recent, now)), now)
 
 
 def _turn_logs(directory: Path) -> None:
-    large = [log for log in (directory / name for name in LOGS) if _size(log) > LOG_LIMIT]
-    for log in large:
-        log.replace(log.with_name(log.name + ".1"))
-    if large:
+    """Envoy opens the access log anew when it is told; what it prints is cut where it stands, since it is appended to."""
+    access, printed = directory / ACCESS_LOG, directory / ENVOY_LOG
+    if _size(access) > LOG_LIMIT:
+        access.replace(access.with_name(access.name + ".1"))
         Admin(directory).reopen_logs()
+    if _size(printed) > LOG_LIMIT:
+        shutil.copyfile(printed, printed.with_name(printed.name + ".1"))
+        os.truncate(printed, 0)
 
 
 def _size(path: Path) -> int:
@@ -210,7 +215,7 @@ def _program(home: Path, record: Record) -> LocalProgram:
     pid = record.proc.pid if record.proc and up else 0
     address = f"http://{record.launch.address}:{record.launch.port}"
     note = record.reason if not up else ""
-    log = f"{record.launch.directory}/envoy.log"
+    log = f"{record.launch.directory}/{ENVOY_LOG}"
     return LocalProgram(f"envoy {home.name}", "running" if up else "not running", pid, int(up), address, log, note)
 
 

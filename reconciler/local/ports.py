@@ -44,11 +44,15 @@ def _listeners(port: int) -> set[str]:
 def _has_socket(pid: str, inodes: set[str]) -> bool:
     names = {f"socket:[{inode}]" for inode in inodes}
     with contextlib.suppress(OSError):
-        for handle in os.scandir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                if os.readlink(handle.path) in names:
-                    return True
+        return any(_target(f"/proc/{pid}/fd/{handle}") in names for handle in os.listdir(f"/proc/{pid}/fd"))
     return False
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def _name(pid: str) -> str:

@@ -15,7 +15,7 @@ CHAT = {"model": "team-a/chat", "messages": [{"role": "user", "content": "hi"}]}
 
 
 def chat(model: object) -> dict[str, object]:
-    return {"messages": [{"role": "user", "content": "say {\"model\": \"x\"} \\ \u00e9"}], "model": model}
+    return {"messages": [{"role": "user", "content": 'say {"model": "x"} \\ \u00e9'}], "model": model}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def chat(model: object) -> dict[str, object]:
         ("/v1/chat/completions", chat({"model": "team-a/chat"}), "alice", 404, "model_not_found"),
         ("/v1/chat/completions", chat("x" * 100_000), "alice", 404, "model_not_found"),
         ("/v1/chat/completions", chat("team-a/chat\r\nx-evil: 1"), "alice", 404, "model_not_found"),
-        ("/v1/chat/completions", chat("\u6a21\u578b \U0001f600 \"\\"), "alice", 404, "model_not_found"),
+        ("/v1/chat/completions", chat('\u6a21\u578b \U0001f600 "\\'), "alice", 404, "model_not_found"),
         ("/v1/chat/completions", chat("off"), "bob", 503, "endpoint_paused"),
         ("/team-b/off/v1/chat/completions", CHAT, "bob", 503, "endpoint_paused"),
         ("/v1/chat/completions", chat("empty"), "bob", 503, "no_healthy_replica"),

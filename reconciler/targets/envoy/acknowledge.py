@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import TargetUnavailable
+from reconciler.local.envoy import ENVOY_LOG
 from reconciler.local.envoy_admin import Admin, AdminAway
 from reconciler.targets.envoy.files import Folder
 from reconciler.targets.envoy.xds import CDS, ECDS, GATE, LDS, LISTENER, RDS, ROUTES, version_of
@@ -26,7 +27,7 @@ REFUSALS: Final = ("update_rejected", "update_failure")  # valid JSON but wrong;
 PATTERN: Final = "({})\\.(version_text|update_success|{})$".format(
     "|".join(prefix.replace(".", "\\.") for prefix in STATISTICS.values()), "|".join(REFUSALS)
 )
-REASON: Final = re.compile(r"(?:update rejected|update failed|update failure): ?(.*)|Filesystem config update (.*)")
+REASON: Final = re.compile(r"config update (?:rejected|failed|failure): ?(.*)")
 LIMIT: Final = 60.0  # seconds for one file; 10,000 endpoints take 5
 POLL: Final = 0.003
 
@@ -57,7 +58,7 @@ class Envoy:
         same = self.folder.read(name) == content
         if same and before.get(f"{STATISTICS[name]}.version_text") == version_of(content):
             return
-        log = _end_of(self.folder.path / "envoy.log")
+        log = _end_of(self.folder.path / ENVOY_LOG)
         self.folder.write(name, content)
         self._await(name, content, before, log)
 
@@ -70,7 +71,7 @@ class Envoy:
             if now.get(f"{prefix}.version_text") == wanted and _rose(before, now, prefix, "update_success"):
                 return
             if any(_rose(before, now, prefix, kind) for kind in REFUSALS):
-                raise Rejected(_reason(self.folder.path / "envoy.log", log) or f"Envoy refused {name} and gave no reason")
+                raise Rejected(_reason(self.folder.path / ENVOY_LOG, log) or f"Envoy refused {name} and gave no reason")
             time.sleep(POLL)
         raise TargetUnavailable(f"Envoy does not take {name} within {LIMIT:.0f} s", where=str(self.folder.path), code="T35")
 
@@ -113,5 +114,5 @@ def _reason(log: Path, start: int) -> str:
             lines = file.read(200_000).decode(errors="replace").splitlines()
     except OSError:
         return ""
-    found = [match for line in lines if (match := REASON.search(line))]
-    return next((text.strip()[:500] for text in found[-1].groups() if text), "") if found else ""
+    found = [match[1].strip() for line in lines if (match := REASON.search(line))]
+    return found[-1][:500] if found else ""

@@ -20,6 +20,7 @@ _MARK: Final = Mark("sample", "", "Endpoint/team/one", "")
 _ROUTE: Final = RouteManifest(
     ("team/one", "one"), "one", ("POST /v1/completions",), (BackendRef(_BACKEND, "/team/one"),), "round-robin", 1.0, False, ("ws:team",)
 )
+_HOSTS: Final = ((_BACKEND, ("127.0.0.1:1", "name:2")),)
 SAMPLE: Final = State(  # one of everything that the generator writes
     Claim("sample", ""),
     {

@@ -26,7 +26,11 @@ UNACKNOWLEDGED = "written; nobody answers at Envoy's admin address, so it is not
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What a writer needs of the outside. made: fingerprint of generator and settings. envoy: None when none of ours runs and nobody answers. start: brings ours up, if it is ours."""
+    """What a writer needs of the outside.
+
+    made: fingerprint of generator and settings. envoy: who answers, None for nobody. start: brings ours up, where it is ours to do.
+    refuses: why Envoy would not take a whole configuration, or "".
+    """
 
     settings: GatewaySettings
     place: Place
