@@ -6,6 +6,8 @@ import subprocess
 import sys
 from types import FrameType
 
+import openai
+
 from tools import models
 from tools.demo import DemoFailed
 from tools.demo.screen import Screen
@@ -24,8 +26,8 @@ def main() -> int:
     screen = Screen()
     try:
         play(screen, stay)
-    except (DemoFailed, models.NotFetched, subprocess.SubprocessError, OSError) as error:
-        screen.line(f"\nthe demo failed after {screen.total():.0f} s: {error}")
+    except (DemoFailed, models.NotFetched, openai.OpenAIError, subprocess.SubprocessError, OSError) as error:
+        screen.line(f"\nthe demo failed after {screen.total():.0f} s: {type(error).__name__}: {error}")
         return 1
     except KeyboardInterrupt:
         screen.line("\nended before its time; nothing is left of it")

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletionUserMessageParam
 from tools.demo import DemoFailed
 
 DIMENSIONS: Final = 384  # of all-MiniLM-L6-v2
-QUESTION: Final = "What is the capital of France?"
+QUESTION: Final = "Which city is the capital of France?"
 MESSAGE: Final = ChatCompletionUserMessageParam(role="user", content=QUESTION)
 TIMEOUT: Final = 60.0  # seconds for one request
 
