@@ -241,7 +241,9 @@ class Repo:
             yield from (f"Cluster/{name}" for name in named if f"Cluster/{name}" not in self.documents)  # a broken gateway
             yield from () if document.cluster in named else ("Cluster/",)  # the gateway does not route there
         if isinstance(document, Key):
-            yield from (f"Endpoint/{workspace}/{name}" for name in document.endpoints or () if f"Endpoint/{workspace}/{name}" not in self.documents)
+            yield from (
+                f"Endpoint/{workspace}/{name}" for name in document.endpoints or () if f"Endpoint/{workspace}/{name}" not in self.documents
+            )
 
     def settings(self) -> Settings | None:
         """None where there is none, or a broken one."""

@@ -161,7 +161,10 @@ class History:
         reasons = Counter(held.reason.value for held in plan.held) if plan else Counter[str]()
         self.counts.update({f"held: {reason}": number for reason, number in reasons.items()})
         self.counts.update(f"guard: {trip.rule}" for trip in plan.trips) if plan else None
-        done = [f"{type(one.change).__name__} {one.change.key}{'' if one.applied else ' FAILED'}" for one in (seen.report and seen.report.outcomes) or ()]
+        done = [
+            f"{type(one.change).__name__} {one.change.key}{'' if one.applied else ' FAILED'}"
+            for one in (seen.report and seen.report.outcomes) or ()
+        ]
         what = ", ".join(done) or (f"{seen.operations} writes" if seen.killed else "nothing to do")
         held = "; ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
         kill = f"; KILLED at {seen.killed}" if seen.killed else f"; {seen.error}" if seen.error else ""
@@ -191,7 +194,11 @@ def _difference(team: Team, repo: Repo) -> str:
     parent = team.source.commits[team.source.head].parent
     old = team.repos[parent] if parent else Repo()
     gone = [f"- {id_}" for id_ in sorted(old.documents) if id_ not in repo.documents]
-    new = [f"{'~' if id_ in old.documents else '+'} {document}" for id_, document in sorted(repo.documents.items()) if old.documents.get(id_) != document]
+    new = [
+        f"{'~' if id_ in old.documents else '+'} {document}"
+        for id_, document in sorted(repo.documents.items())
+        if old.documents.get(id_) != document
+    ]
     wrong = [f"{id_} {how}" for id_, how in sorted(repo.wrong.items()) if old.wrong.get(id_) != how]
     cured = [f"{id_} cured" for id_ in sorted(old.wrong) if id_ not in repo.wrong]
     return "; ".join((*gone, *new, *wrong, *cured)) or "files move"
@@ -279,7 +286,9 @@ def stranger(history: History) -> str | None:
         return None
     one = history.random.choice(wanted)
     name = one.name if history.random.random() < 0.6 else "stranger"
-    key = history.random.choice((ResourceKey(one.cluster, "Workload", one.workspace, name), ResourceKey(one.gateway, "Route", one.workspace, name)))
+    key = history.random.choice(
+        (ResourceKey(one.cluster, "Workload", one.workspace, name), ResourceKey(one.gateway, "Route", one.workspace, name))
+    )
     if key in history.world.stored:
         return None
     mark = history.random.choice((None, Mark("other", "0" * 40, one.id, "")))

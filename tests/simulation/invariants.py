@@ -74,7 +74,9 @@ def only_ours_is_touched(write: Write) -> str:
 
 def no_delete_after_a_failed_read(write: Write) -> str:
     """Rule 1: an error is never an empty set; nothing ends on a target that could not be read in this pass."""
-    return f"{write.key} ended although {write.key.target} could not be read" if write.ends and write.key.target in write.seen.unread else ""
+    return (
+        f"{write.key} ended although {write.key.target} could not be read" if write.ends and write.key.target in write.seen.unread else ""
+    )
 
 
 def no_backend_ends_behind_an_unread_gateway(write: Write) -> str:
@@ -209,7 +211,11 @@ def a_rewound_branch_waits(team: Team) -> str:
     if not seen.operations or not team.acted_before or team.source.is_ancestor(team.acted_before, seen.head):
         return ""
     known = seen.plan is not None and seen.plan.digest in team.acknowledged_digests()
-    return "" if known or team.ledger.acknowledged else f"{seen.operations} changes at {team.number(seen.head)}, which rewinds {team.number(team.acted_before)}"
+    return (
+        ""
+        if known or team.ledger.acknowledged
+        else f"{seen.operations} changes at {team.number(seen.head)}, which rewinds {team.number(team.acted_before)}"
+    )
 
 
 def amnesia_deletes_nothing(team: Team) -> str:
@@ -252,7 +258,10 @@ def live_is_what_is_declared(team: Team) -> str:
     repo, world = team.repo, team.world
     expected: set[ResourceKey] = set()
     for one in repo.endpoints():
-        backend, route = ResourceKey(one.cluster, "Workload", one.workspace, one.name), ResourceKey(one.gateway, "Route", one.workspace, one.name)
+        backend, route = (
+            ResourceKey(one.cluster, "Workload", one.workspace, one.name),
+            ResourceKey(one.gateway, "Route", one.workspace, one.name),
+        )
         expected |= {route} if one.paused else {route, backend}
         entry = world.stored.get(route)
         if entry is None or published(entry) == one.paused:

@@ -14,7 +14,7 @@ def effects(wanted: Resource, live: LiveResource, fields: tuple[FieldChange, ...
     if all(change.path.startswith(IN_PLACE) for change in fields):
         return Effects(ChangeClass.IN_PLACE, "no restart")
     count = live.serving.desired if live.serving else 0
-    return Effects(ChangeClass.RESTART, f"{count} replicas, new ones first", restarts=count)
+    return Effects(ChangeClass.RESTART, f"{count} replica{'s restart' if count != 1 else ' restarts'}, new ones first", restarts=count)
 
 
 RULES: Final = TargetRules(

@@ -54,21 +54,29 @@ class MemoryTarget:
         self.world.pending.discard(self.name)
 
     def write(self, wave: Sequence[Change]) -> Iterator[Outcome]:
-        if not self.context.still_held():
-            raise Busy(f"{self.name} is no longer ours to write", where=self.name)
         for change in wave:
             yield self._write(change)
 
     def _write(self, change: Change) -> Outcome:
+        """One change is one batch here. Whatever can happen before it happens before the checks, so that these and it are one step."""
+        reach(f"memory: {change.key}", "before")
+        if not self.context.still_held():
+            raise Busy(f"{self.name} is no longer ours to write", where=self.name)
         if self.world.unwritable(change.key):
             raise TargetUnavailable(f"{self.name} failed in the middle of a write", where=self.name)
         before = self.world.stored.get(change.key)
-        if not isinstance(change, Create) and (before is None or str(before.version) != change.live.version):
+        if not self._as_planned(change, before):
             return Outcome(change, False, "changed since planned")
-        reach(f"memory: {change.key}", "before")
         self._do(change, before)
         reach(f"memory: {change.key}", "after")
         return Outcome(change, True)
+
+    def _as_planned(self, change: Change, before: Stored | None) -> bool:
+        """What is there is what the plan saw; a create finds nothing, or what an earlier try of it left."""
+        if isinstance(change, Create):
+            claim = self.context.claim
+            return before is None or before.mark == change.desired.mark(claim.instance, claim.repo)
+        return before is not None and str(before.version) == change.live.version
 
     def _do(self, change: Change, before: Stored | None) -> None:
         match change:
@@ -76,7 +84,7 @@ class MemoryTarget:
                 self.world.put(self._form(desired, binding, before))
             case Rebind(binding=binding) if before is not None:
                 self.world.put(self._rebound(before, binding))
-            case Delete() if before is not None and before.needs and not before.withdrawn:
+            case Delete() if before is not None and not before.withdrawn and (before.needs or before.binding.drains):
                 self.world.put(replace(before, withdrawn=True, needs=(), binding=self._drained(before, ())))
             case Delete() | Replace() | Rebind():
                 self.world.drop(change.key)

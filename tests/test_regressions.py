@@ -1,0 +1,90 @@
+"""Mistakes that the simulation found, each as the smallest case that shows it. The rule's number is in the test's name or first line."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from reconciler.compile import compile_declarations
+from reconciler.desired import Remembered, TargetSpec
+from reconciler.repo.memory import MemorySource
+from reconciler.repo.read import read_repo
+from reconciler.resource import Binding, ChangeClass, Create, Effects
+from reconciler.state.advance import before_writes, situate
+from reconciler.state.history import Past
+from reconciler.state.memory import MemoryLock
+from reconciler.state.record import Record
+from reconciler.targets.memory.target import MemoryTarget
+from reconciler.targets.memory.world import World
+from reconciler.targets.protocol import Claim, Context
+from tests.fleet import EAST, EDGE, INSTANCE, NOW, REPO, TARGETS, desired, endpoints, plan, said, workload, world
+
+
+def memory_target(world: World, lock: MemoryLock | None = None) -> MemoryTarget:
+    held = lock.held if lock else lambda: True
+    return MemoryTarget(TARGETS[EAST], Context(Path("/nowhere"), Claim(INSTANCE, REPO), True, lambda: world.now, held), world)
+
+
+def test_rule_8_a_lock_that_is_lost_in_the_middle_of_a_wave_ends_it() -> None:
+    there, lock = World(), MemoryLock()
+    target = memory_target(there, lock)
+    wave = [Create(workload(name), Effects(ChangeClass.CREATE)) for name in "ab"]
+
+    done = iter(target.write(wave))
+    assert next(done).applied
+    lock.lost = True
+
+    assert "no longer ours" in _error_of(done)
+    assert len(there.stored) == 1
+
+
+def _error_of(outcomes: object) -> str:
+    try:
+        next(outcomes)  # type: ignore[call-overload]
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+def test_rule_7_a_create_writes_over_nothing_that_appeared_meanwhile() -> None:
+    there = World()
+    theirs = Create(workload("a", replicas=7), Effects(ChangeClass.CREATE))
+    other = Context(Path("/nowhere"), Claim("other", REPO), True, lambda: there.now)
+    list(MemoryTarget(TARGETS[EAST], other, there).write([theirs]))
+
+    (outcome,) = memory_target(there).write([Create(workload("a"), Effects(ChangeClass.CREATE))])
+
+    assert not outcome.applied
+    assert there.stored[workload("a").key].mark == theirs.desired.mark("other", REPO)
+
+
+def test_a_create_can_be_tried_again() -> None:
+    there = World()
+    change = Create(workload("a"), Effects(ChangeClass.CREATE), Binding())
+
+    outcomes = [*memory_target(there).write([change]), *memory_target(there).write([change])]
+
+    assert [outcome.applied for outcome in outcomes] == [True, True]
+
+
+def test_rule_1_a_gateway_that_does_not_bind_the_cluster_any_more_may_still_send_requests_there() -> None:
+    """It was dropped from `clusters` in the very commit that moved its endpoints, and the gateway has not been reached since."""
+    left = {name: spec for name, spec in TARGETS.items() if name != EAST} | {EDGE: TargetSpec(EDGE, "memory", binds=("gpu-west",))}
+    wanted = replace(desired(*endpoints("x", "y")), targets=left)
+    before = Record(remembered=Remembered(revision="a" * 40, targets=TARGETS))
+
+    known = situate(before_writes(before, wanted, plan(wanted, world())), wanted, Past(), now=NOW).targets
+    found = plan(wanted, world(workload("a"), *endpoints("x", "y"), dark=[EDGE]), targets=known)
+
+    assert f"unreadable: delete {EAST}: Workload/team-a/a" in said(found)
+
+
+def compiled(files: Mapping[str, str], remembered: Remembered) -> str:
+    source = MemorySource()
+    source.commit(files)
+    return compile_declarations(read_repo(source, {}), remembered, {}).instance
+
+
+def test_rule_3_a_repo_without_settings_keeps_the_instance_that_its_mark_names() -> None:
+    """Else an emptied repo would not know any more what is its own, and forget it."""
+    assert compiled({"README.md": ""}, Remembered(revision="a" * 40, instance="prod")) == "prod"
+    assert compiled({"README.md": ""}, Remembered()) == "default"
