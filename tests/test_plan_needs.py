@@ -143,7 +143,7 @@ def test_an_unreadable_gateway_holds_deletes_of_its_backends() -> None:
 
 def test_an_unreadable_gateway_that_binds_other_clusters_holds_nothing() -> None:
     targets = {**TARGETS, EDGE: replace(TARGETS[EDGE], binds=(WEST,))}
-    found = plan(replace(desired(*OTHERS), targets=targets), world(workload("a"), *OTHERS, dark=[EDGE]))
+    found = plan(replace(desired(*OTHERS), targets=targets), world(workload("a"), *OTHERS, dark=[EDGE]), targets=targets)
 
     assert f"delete {A_EAST}" in said(found)
 

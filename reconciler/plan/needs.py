@@ -67,9 +67,10 @@ def _still_used(view: View, live: LiveResource) -> Iterator[tuple[Reason, str]]:
     yield from _successor_missing(view, live)
 
 
-def _binds(view: View, target: str) -> tuple[str, ...]:
-    spec = view.desired.targets.get(target) or view.situation.targets.get(target)
-    return spec.binds if spec else ()
+def _binds(view: View, target: str) -> frozenset[str]:
+    """The clusters that it binds now, and those that it bound when it was last read."""
+    specs = (view.desired.targets.get(target), view.situation.targets.get(target))
+    return frozenset(cluster for spec in specs if spec for cluster in spec.binds)
 
 
 def _successor_missing(view: View, live: LiveResource) -> Iterator[tuple[Reason, str]]:

@@ -8,7 +8,7 @@ from reconciler.plan.guards import concerns, count
 from reconciler.plan.operations import identity
 from reconciler.plan.situation import Situation, Spent
 from reconciler.report.model import EndpointStatus
-from reconciler.resource import Change, Live, Observation, Outcome, Plan, Reason, Rebind
+from reconciler.resource import Change, Live, Observation, Observed, Outcome, Plan, Reason, Rebind
 from reconciler.state.history import Past
 from reconciler.state.record import Acknowledged, Record
 
@@ -29,7 +29,7 @@ def situate(record: Record, desired: Desired, past: Past, *, now: float) -> Situ
         spent=_spent(record, desired.revision),
         applied_guards=record.remembered.guards,
         paused=frozenset(name for name, status in record.statuses.items() if status.word == "Paused"),
-        targets=known_targets(record, desired),
+        targets=_reaching(record, desired),
     )
 
 
@@ -42,10 +42,21 @@ def known_targets(record: Record, desired: Desired) -> Mapping[str, TargetSpec]:
     return {**record.remembered.targets, **desired.targets}
 
 
+def _reaching(record: Record, desired: Desired) -> Mapping[str, TargetSpec]:
+    """The same, with the clusters that a gateway bound when it was last read: until it is read again, its routes may lead there."""
+    before = record.remembered.targets
+    return {name: _bind(spec, before[name]) if name in before else spec for name, spec in known_targets(record, desired).items()}
+
+
+def _bind(spec: TargetSpec, before: TargetSpec) -> TargetSpec:
+    more = set(before.binds) - set(spec.binds)
+    return replace(spec, binds=tuple(sorted({*spec.binds, *more}))) if more else spec
+
+
 def before_writes(record: Record, desired: Desired, plan: Plan) -> Record:
     """Intent: the targets that this pass may write to, what a person acknowledged, and what the guards will have counted are known
     before the first write. `after_writes` shrinks it to what was done."""
-    known = replace(record.remembered, targets=known_targets(record, desired), instance=desired.instance)
+    known = replace(record.remembered, targets=_reaching(record, desired), instance=desired.instance)
     spent = _spend(_spent(record, plan.revision), plan.changes)
     return replace(
         record,
@@ -117,8 +128,21 @@ def _still_known(record: Record, desired: Desired, live: Live, plan: Plan) -> Ma
             return False
         return not any(found.mark and found.mark.instance == desired.instance for found in seen.resources.values())
 
-    known = known_targets(record, desired)
-    return {name: spec for name, spec in known.items() if name in desired.targets or not empty(name)}
+    known = _reaching(record, desired)
+    return {
+        name: _released(spec, desired.targets.get(name), live.get(name))
+        for name, spec in known.items()
+        if name in desired.targets or not empty(name)
+    }
+
+
+def _released(spec: TargetSpec, declared: TargetSpec | None, seen: Observed | None) -> TargetSpec:
+    """A gateway as it is declared, once a good reading shows that none of its routes leads, or drains, anywhere else."""
+    if declared is None or declared == spec or not isinstance(seen, Observation):
+        return spec
+    routes = seen.resources.values()
+    used = {key.target for route in routes for key in (*route.needs, *(backend for backend, _ in route.binding.drains))}
+    return spec if used - set(declared.binds) else declared
 
 
 def _spend(spent: Spent, changes: tuple[Change, ...]) -> Spent:
