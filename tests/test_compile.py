@@ -363,6 +363,21 @@ def test_a_broken_gateway_keeps_its_keys() -> None:
     assert list(found.resources) == [ResourceKey("public", "Key", "team-a", "ci")]
 
 
+def test_a_new_gateway_that_is_broken_disturbs_nobody() -> None:
+    found = desired(*BASE, GATEWAY.replace("public", "second").replace("clusters: [lab]", "clusters: []"), CHAT)
+
+    assert (found.blocked, list(found.targets)) == ({}, ["lab", "public"])
+    assert ROUTE in found.resources
+
+
+def test_a_reference_into_a_file_that_does_not_parse_says_so() -> None:
+    found = desired(
+        *(document for document in BASE if document is not CLUSTER), CHAT, other="apiVersion: reconciler.dev/v1alpha1\nkind: [\n"
+    )
+
+    assert any("what stands in other.yaml is not known" in problem.why for problem in found.blocked[ENDPOINT])
+
+
 def test_a_file_that_nobody_knows_forbids_every_delete() -> None:
     found = desired(*BASE, CHAT, other="apiVersion: reconciler.dev/v1alpha1\nkind: [\n")
 

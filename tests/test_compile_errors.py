@@ -48,6 +48,20 @@ CASES = {
         "workspace 'team-b' is not declared",
         "did you mean 'team-a'?",
     ),
+    "a model name that is a list": (
+        "E2",
+        chat("file: smollm2.gguf", "file: smollm2.gguf, servedName: 'a,b'"),
+        "a,b",
+        "'a,b' is not a valid model name",
+        "try 'a-b'",
+    ),
+    "a model name that matches everything": (
+        "E2",
+        chat("file: smollm2.gguf", "file: smollm2.gguf, servedName: '*'"),
+        "servedName: '*'",
+        "'*' is not a valid model name",
+        "try 'my-model'",
+    ),
     "an undeclared registry": (
         "E3",
         chat("registry: files", "registry: hf"),
@@ -140,6 +154,13 @@ CASES = {
         "'-m' in engine.extraArgs",
         "use model.file",
     ),
+    "a short flag of the platform with its value in one word": (
+        "E58",
+        chat(ARGS, "version: b11549, extraArgs: [-m/etc/passwd]}\n"),
+        "-m/etc/passwd",
+        "'-m/etc/passwd' in engine.extraArgs",
+        "use model.file",
+    ),
     "an abbreviated flag of the platform": (
         "E58",
         chat("version: v0.33.0}", "version: v0.33.0, extraArgs: [--served-mod, x]}", GPU_CHAT),
@@ -175,7 +196,14 @@ CASES = {
         "model.file is empty",
         "give the exact file",
     ),
-    "a pattern for a file": ("E7", chat("smollm2.gguf", "'*.gguf'"), "*.gguf", "model.file '*.gguf' is a pattern", "give the exact file"),
+    "a pattern for a file": ("E7", chat("smollm2.gguf", "'*.gguf'"), "*.gguf", "model.file '*.gguf' is a pattern", "give the exact name"),
+    "a pattern for a folder": (
+        "E7",
+        chat("name: smollm2,", "name: smol*,"),
+        "name: smol*",
+        "model.name 'smol*' is a pattern",
+        "give the exact",
+    ),
     "a model path with an empty part": (
         "E78",
         chat("name: smollm2,", "name: a//b,"),
@@ -246,6 +274,13 @@ CASES = {
         "metadata: {name: lab}\nspec: {output",
         "'lab' is the name of a cluster and of a gateway",
         "rename this one",
+    ),
+    "a gateway that writes over what we remember": (
+        "E78",
+        (*BASE[:3], GATEWAY.replace("type:", "output: {directory: ./locks/x}, type:"), TEAM, REGISTRY),
+        "directory: ./locks/x",
+        "'./locks/x' is a folder of the reconciler itself",
+        "gateways/public",
     ),
     "two gateways that write one folder": (
         "E79",

@@ -86,16 +86,16 @@ class ArgumentTable:
         return self.names.get(fold(key))
 
     def of_flag(self, word: str) -> Argument | None:
-        """The platform-owned argument that a raw word sets (`--host=0.0.0.0`, `-m`, `--hos` where that is short for it), or None."""
+        """The platform-owned argument that a raw word sets, or None: `--host=0.0.0.0`, `-m`, `-mfile`, `--hos` for short."""
         flag = word.partition("=")[0]
-        if not flag.startswith("--"):
-            found = self.flags.get(flag)
-            return found if found and found.owned else None
-        folded = fold(flag[2:])
-        if folded in self.names:
-            return self.names[folded] if self.names[folded].owned else None
+        known = self.names.get(fold(flag[2:])) if flag.startswith("--") else self.flags.get(flag)
+        found = known or (self._abbreviated(fold(flag[2:])) if flag.startswith("--") else self.flags.get(flag[:2]))
+        return found if found and found.owned else None
+
+    def _abbreviated(self, beginning: str) -> Argument | None:
+        """Many programs take a beginning of an option for the option."""
         return next(
-            (argument for name, argument in self.names.items() if argument.owned and len(folded) > 2 and name.startswith(folded)), None
+            (found for name, found in self.names.items() if found.owned and len(beginning) > 2 and name.startswith(beginning)), None
         )
 
 

@@ -11,7 +11,7 @@ from reconciler.compile.commands import command_of
 from reconciler.compile.engines import Engines, Version
 from reconciler.compile.findings import Findings, listed
 from reconciler.compile.models import model_path
-from reconciler.compile.names import model_names
+from reconciler.compile.names import check_served_name, model_names
 from reconciler.compile.references import Declared
 from reconciler.compile.source import Declaration
 from reconciler.compile.targets import Targets
@@ -80,6 +80,7 @@ def _bind(findings: Findings, endpoint: Declaration[EndpointSpec], declared: Dec
     """Everything is looked up, so that one run names every reference that is wrong."""
     spec = endpoint.spec
     declared.workspace(findings)
+    check_served_name(findings, spec)
     cluster = declared.refer(findings, ClusterSpec, "Cluster", spec.cluster, "/spec/cluster")
     version = engines.resolve(findings, spec)
     registry = _registry(findings, endpoint, declared)
@@ -113,7 +114,8 @@ def _gateway(findings: Findings, spec: EndpointSpec, declared: Declared, targets
             findings.error("E67", "/spec/gateway", what, why, f"add {spec.cluster} to spec.clusters of gateway {spec.gateway}")
         return spec.gateway
     unknown = {name for name in declared.names("Gateway") if name not in targets.gateways}
-    candidates = sorted({name for name, target in targets.gateways.items() if spec.cluster in target.binds} | unknown)
+    known = {name for name, target in targets.gateways.items() if spec.cluster in target.binds}
+    candidates = sorted(known or unknown)  # a new gateway that is broken disturbs nobody who has one
     if len(candidates) > 1:
         what = f"no gateway is named, and {listed(candidates)} may route to cluster '{spec.cluster}'"
         findings.error("E67", "/spec", what, "an endpoint is routed to by one gateway", "set spec.gateway")

@@ -35,16 +35,10 @@ def model_path(
             findings.error(
                 "E78", f"/spec/model/{field}", what, "a model lies inside its registry", "write it without a leading / and without .."
             )
-    if PATTERN & set(model.file):
-        what = f"model.file '{model.file}' is a pattern"
-        findings.error(
-            "E7",
-            "/spec/model/file",
-            what,
-            "what it matches would depend on the node; patterns are not supported yet",
-            "give the exact file",
-        )
-    elif not model.file and version.table.from_file:
+        if PATTERN & set(value):
+            what, why = f"model.{field} '{value}' is a pattern", "what it matches would depend on the node; patterns are not supported yet"
+            findings.error("E7", f"/spec/model/{field}", what, why, "give the exact name")
+    if not model.file and version.table.from_file:
         what = "model.file is empty"
         findings.error("E7", "/spec/model", what, f"{version.engine.name} starts from exactly one file", "give the exact file")
     return "/".join((_root(findings, registry, cluster), *(part for part in (model.name, model.version, model.file) if part)))

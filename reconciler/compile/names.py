@@ -5,12 +5,17 @@ remembered ones. Of several claimants the live holder keeps the name and the new
 blocked here claims its remembered names in turn, so this is repeated until nobody new is blocked.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from reconciler.compile.findings import Findings
 from reconciler.compile.source import Declaration
 from reconciler.schema.endpoint import EndpointSpec
+
+# A name becomes a word of a command line, a domain of a gateway's route and a part of lists: no blank, comma, brace, quote or wildcard.
+SERVED_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,14 @@ def model_names(endpoint: Declaration[EndpointSpec]) -> tuple[str, ...]:
     own = f"{endpoint.workspace}/{endpoint.name}"
     served = endpoint.spec.model.served_name
     return (own, served) if served and served.lower() != own.lower() else (own,)
+
+
+def check_served_name(findings: Findings, spec: EndpointSpec) -> None:
+    name = spec.model.served_name
+    if name and not SERVED_NAME.fullmatch(name):
+        why = "model names are letters, digits and . _ : / @ + -, a letter or digit first"
+        guess = re.sub(r"[^A-Za-z0-9._:/@+-]+", "-", name).strip("-._:/@+") or "my-model"
+        findings.error("E2", "/spec/model/servedName", f"'{name}' is not a valid model name", why, f"try '{guess}'")
 
 
 def settle_names(claims: Iterable[Claim], broken: Iterable[str], remembered: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,8 @@ class Declared:
         self.broken: dict[str, tuple[Problem, ...]] = dict(snapshot.blocked)
         self._all: Mapping[str, Declaration[object]] = {id_: snapshot.declarations[id_] for id_ in sorted(snapshot.declarations)}
         self._names: dict[str, set[str]] = {}
+        unread = sorted({problem.where.rpartition(":")[0] or problem.where for problem in snapshot.unknown})
+        self._unread = f"; what stands in {listed(unread)} is not known" if unread else ""
         for id_ in (*self._all, *self.broken):
             kind, _, name = id_.partition("/")
             self._names.setdefault(kind, set()).add(name)
@@ -44,7 +46,7 @@ class Declared:
         if found is None or not isinstance(found.spec, spec):
             known = self.names(kind)
             todo = did_you_mean(name, known, "correct the name, or declare it")
-            findings.error("E67", pointer, f"{spoken(kind)} '{name}' is not declared", f"declared are {listed(known)}", todo)
+            findings.error("E67", pointer, f"{spoken(kind)} '{name}' is not declared", f"declared are {listed(known)}{self._unread}", todo)
             return None
         return cast("Declaration[Spec]", found)
 
@@ -58,7 +60,9 @@ class Declared:
         elif f"Workspace/{name}" not in self._all:
             known = {*self.names("Workspace"), "default"}
             todo = did_you_mean(name, known, "correct the name, or declare it")
-            findings.error("E67", "/metadata/workspace", f"workspace '{name}' is not declared", f"declared are {listed(known)}", todo)
+            findings.error(
+                "E67", "/metadata/workspace", f"workspace '{name}' is not declared", f"declared are {listed(known)}{self._unread}", todo
+            )
 
     def settle(self, findings: Findings) -> None:
         """Whoever refers to this one from now on learns that it is broken."""

@@ -6,6 +6,7 @@ A cluster and a gateway share one space of names: locks, status branches and res
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from reconciler.compile.findings import Findings
 from reconciler.compile.references import Declared
@@ -16,6 +17,9 @@ from reconciler.resource import Json
 from reconciler.schema.base import SecretRef
 from reconciler.schema.cluster import ClusterAccelerator, ClusterSpec
 from reconciler.schema.gateway import GatewaySpec
+
+# Folders right below the state folder that are ours: a gateway that wrote there would overwrite what we remember.
+OURS: Final = frozenset({"", "crashes", "git", "git-status", "local", "locks", "models", "record.json", "reconciler.sock"})
 
 
 @dataclass(slots=True)
@@ -114,6 +118,12 @@ def _check_gateways(declared: Declared, gateways: Mapping[str, tuple[Declaration
         for index, name in enumerate(gateway.spec.clusters):
             if name not in declared.names("Cluster"):
                 declared.refer(findings, ClusterSpec, "Cluster", name, f"/spec/clusters/{index}")
+        if _folder(gateway.spec).partition("/")[0] in OURS:
+            what, why = (
+                f"'{gateway.spec.output.directory}' is a folder of the reconciler itself",
+                "a gateway's files have a folder of their own",
+            )
+            findings.error("E78", "/spec/output/directory", what, why, f"write gateway, or gateways/{gateway.name}")
     _check_places(gateways.values(), remembered)
 
 
@@ -121,8 +131,7 @@ def _check_places(gateways: Iterable[tuple[Declaration[GatewaySpec], Findings]],
     """Two gateways that write one folder or listen on one port would undo each other's work."""
     folders: dict[str, list[tuple[Declaration[GatewaySpec], Findings]]] = {}
     for gateway, findings in gateways:
-        folder = "/".join(part for part in gateway.spec.output.directory.split("/") if part not in ("", "."))
-        folders.setdefault(f"folder '{folder}'", []).append((gateway, findings))
+        folders.setdefault(f"folder '{_folder(gateway.spec)}'", []).append((gateway, findings))
         if gateway.spec.output.run:
             folders.setdefault(f"port {gateway.spec.listen.port}", []).append((gateway, findings))
     for place, claimants in folders.items():
@@ -133,6 +142,11 @@ def _check_places(gateways: Iterable[tuple[Declaration[GatewaySpec], Findings]],
             others = ", ".join(sorted(other.name for other, _ in claimants if other is not gateway))
             pointer = "/spec/output/directory" if place.startswith("folder") else "/spec/listen/port"
             findings.error("E79", pointer, f"{place} is used by gateway {others} too", "they would overwrite each other", "choose another")
+
+
+def _folder(spec: GatewaySpec) -> str:
+    """The output folder in one spelling: `./a//b/` is `a/b`."""
+    return "/".join(part for part in spec.output.directory.split("/") if part not in ("", "."))
 
 
 def _keep_the_broken(declared: Declared, remembered: Remembered, targets: Targets) -> None:
