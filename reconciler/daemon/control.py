@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from reconciler.state.folder import StateFolder
 
 LOCK: Final = "run.lock"
 SHORT: Final = 100  # bytes; a Unix socket's name has at most 107
+STARTING: Final = 10.0  # seconds from a daemon's lock to its socket, at most
 LONGEST: Final = 64 << 20  # bytes of an answer
 
 
@@ -76,7 +78,7 @@ def ask(folder: Path, question: Mapping[str, Json], timeout: float | None = None
     try:
         with address(folder) as name, socket.socket(socket.AF_UNIX) as line:
             line.settimeout(timeout)
-            line.connect(name)
+            _connect(line, name, folder)
             line.sendall(json.dumps(question).encode() + b"\n")
             answer = _read(line)
     except OSError as error:
@@ -84,6 +86,18 @@ def ask(folder: Path, question: Mapping[str, Json], timeout: float | None = None
     if not answer:
         raise DaemonRefused("the daemon ended before it answered", todo="see its log; start it again with `reconciler run`")
     return _checked(json.loads(answer))
+
+
+def _connect(line: socket.socket, name: str, folder: Path) -> None:
+    """A daemon that has just started has its lock before its socket: it is given a moment."""
+    end = time.monotonic() + STARTING
+    while True:
+        try:
+            return line.connect(name)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if holder(folder) is None or time.monotonic() > end:
+                raise
+        time.sleep(0.05)
 
 
 def _read(line: socket.socket) -> bytes:

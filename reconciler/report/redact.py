@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+HEX: Final = "[0-9a-fA-F]{1,4}"
 SECRETS: Final = (
     (re.compile(r"rcl_([a-km-np-z2-9]{10})_[0-9A-Za-z]{6,}"), r"rcl_\1_..."),  # a key of ours keeps its public id
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 ..."),
@@ -16,9 +17,9 @@ SECRETS: Final = (
 )
 PLACES: Final = (
     (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>)\]]+"), "(url)"),
-    (re.compile(r"\[?\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b\]?(?::\d+)?"), "(address)"),
+    (re.compile(rf"\[?(?<![\w:])(?:(?:{HEX}:){{4,7}}{HEX}|(?:{HEX}:)*:(?:{HEX}:)*{HEX})(?![\w:])\]?(?::\d+)?"), "(address)"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "(address)"),
-    (re.compile(r"\b(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+):\d{2,5}\b", re.IGNORECASE), "(address)"),
+    (re.compile(r"\b(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+:\d{2,5}|[a-z0-9-]+:\d{4,5})\b", re.IGNORECASE), "(address)"),
     (re.compile(r"(?<![\w.)/-])(?:~|/)(?:[\w.@+-]+/)+[\w.@+-]*"), "(path)"),
     (re.compile(r"(?<![\w.)/-])/[\w.@+-]{2,}"), "(path)"),
 )
