@@ -21,6 +21,10 @@ class _Place:
     target: Target
     lock: Held | None
 
+    def fits(self, spec: TargetSpec | None, claim: Claim) -> bool:
+        """Still what is declared, and still ours to write: a lock that was lost is taken anew, or the target stays closed."""
+        return (spec, claim) == (self.spec, self.claim) and (self.lock is None or self.lock.held())
+
     def close(self) -> None:
         self.target.close()
         if self.lock:
@@ -40,7 +44,7 @@ class Places:
 
     def open(self, specs: Mapping[str, TargetSpec], claim: Claim) -> tuple[Mapping[str, Target], Mapping[str, Problem]]:
         """Targets by name, and why others could not be opened: an unopened target is Unreadable, and the rest goes on."""
-        for name in [name for name, place in self._open.items() if (specs.get(name), claim) != (place.spec, place.claim)]:
+        for name in [name for name, place in self._open.items() if not place.fits(specs.get(name), claim)]:
             self._open.pop(name).close()
         closed: dict[str, Problem] = {}
         for name, spec in sorted(specs.items()):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from reconciler.compile import compile_declarations
 from reconciler.desired import Remembered, TargetSpec
+from reconciler.places import places
 from reconciler.repo.memory import MemorySource
 from reconciler.repo.read import read_repo
 from reconciler.resource import Binding, ChangeClass, Create, Effects
 from reconciler.state.advance import before_writes, situate
 from reconciler.state.history import Past
-from reconciler.state.memory import MemoryLock
+from reconciler.state.memory import MemoryLock, MemoryState
 from reconciler.state.record import Record
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import World
@@ -88,3 +89,22 @@ def test_rule_3_a_repo_without_settings_keeps_the_instance_that_its_mark_names()
     """Else an emptied repo would not know any more what is its own, and forget it."""
     assert compiled({"README.md": ""}, Remembered(revision="a" * 40, instance="prod")) == "prod"
     assert compiled({"README.md": ""}, Remembered()) == "default"
+
+
+def test_rule_8_a_lost_lock_is_taken_again_by_the_next_pass() -> None:
+    """Else a daemon whose lock file somebody removed would refuse every write until it is restarted."""
+    there, state, locks = World(), MemoryState(), []
+
+    def take(target: str, who: str) -> MemoryLock:
+        locks.append(MemoryLock())
+        return locks[-1]
+
+    state.lock = take  # type: ignore[method-assign]
+    with places(state, "run", write=True, now=lambda: there.now, opener=lambda spec, context: MemoryTarget(spec, context, there)) as kept:
+        kept.open({EAST: TARGETS[EAST]}, Claim(INSTANCE, REPO))
+        locks[0].lost = True
+        opened, _ = kept.open({EAST: TARGETS[EAST]}, Claim(INSTANCE, REPO))
+
+        (outcome,) = opened[EAST].write([Create(workload("a"), Effects(ChangeClass.CREATE))])  # type: ignore[attr-defined]
+
+    assert outcome.applied
