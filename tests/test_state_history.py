@@ -15,6 +15,7 @@ from reconciler.state.history import Past, history, same_repo
 from reconciler.state.record import Record
 from tests.fleet import (
     EAST,
+    EDGE,
     NOW,
     REPO,
     TARGETS,
@@ -330,3 +331,22 @@ def test_a_target_is_forgotten_when_a_reading_shows_nothing_of_ours(seen: Live, 
 
     assert (WEST in after.remembered.targets) is known
     assert EAST in after.remembered.targets
+
+
+def test_a_gateway_that_is_bound_elsewhere_now_is_still_known_to_reach_where_it_was_bound() -> None:
+    """It is dark in the very pass that unbinds it: its routes may still lead to the old cluster, so that one stays."""
+    wanted = replace(desired(*TEN, revision="r2"), targets={**TARGETS, EDGE: replace(TARGETS[EDGE], binds=(EAST,))})
+    seen = world(*TEN, workload("z", WEST), dark=[EDGE])
+    first, found = passed(WITH_WEST, wanted, seen)
+    _, again = passed(first, wanted, seen)
+
+    for one in (found, again):
+        assert [held.reason for held in one.held if held.change] == ["unreadable"]
+
+
+def test_a_binding_is_forgotten_with_its_cluster() -> None:
+    wanted = replace(without_west(), targets={EAST: TARGETS[EAST], EDGE: replace(TARGETS[EDGE], binds=(EAST,))})
+    first, _ = passed(WITH_WEST, wanted, world(*TEN))
+    second, _ = passed(first, wanted, world(*TEN))
+
+    assert second.remembered.targets == wanted.targets

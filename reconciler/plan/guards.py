@@ -99,7 +99,8 @@ def _too_much(
     if new - spent and len(new | spent) > limit:
         things = "endpoints" if kind == ENDPOINT else "keys"
         before = f" ({len(spent)} of them already at this revision)" if spent else ""
-        text = f"{len(new | spent)} of {total} {things} would be {verb}{before}, {limit} are allowed ({share:.0%})"
+        may = "1 is" if limit == 1 else f"{limit} are"
+        text = f"{len(new | spent)} of {total} {things} would be {verb}{before}, {may} allowed ({share:.0%})"
         yield Trip(rule, tuple(sorted(new)), limit, total, text)
 
 

@@ -92,7 +92,7 @@ def _mark_changes(found: LiveResource, wanted: Resource) -> tuple[FieldChange, .
 
 def _beginning(view: View, wanted: Resource) -> Effects:
     if not view.serves(wanted.key):
-        return Effects(ChangeClass.CREATE, "waits until its backend serves" if wanted.needs else "")
+        return Effects(ChangeClass.CREATE, "takes requests" if wanted.needs else "")
     elsewhere = [live.key.target for live in view.owned_by(wanted.owner) if view.serves(live.key) and live.key != wanted.key]
     if elsewhere:
         return Effects(ChangeClass.MIGRATE, f"from {elsewhere[0]}: starts here, then the route switches, then the old copy goes")
@@ -102,8 +102,8 @@ def _beginning(view: View, wanted: Resource) -> Effects:
 
 
 def _ending(view: View, found: LiveResource, owner: Owner | None) -> Effects:
-    serving = found.serving.ready if found.serving else 0
-    now = f"{serving} replicas serving now" if view.serves(found.key) else ""
+    ready = found.serving.ready if found.serving else 0
+    now = f"{ready} replica{' serves' if ready == 1 else 's serve'} now" if view.serves(found.key) else ""
     if owner is None:
         return Effects(ChangeClass.DELETE, now or _leaving(found))
     if not view.serves(found.key):
@@ -115,7 +115,7 @@ def _ending(view: View, found: LiveResource, owner: Owner | None) -> Effects:
 
 def _leaving(found: LiveResource) -> str:
     if found.withdrawn:
-        return "withdrawn already; forgotten when it has drained"
+        return "was withdrawn and has drained: its entry goes"
     return "takes no new requests from now on" if found.needs else ""
 
 
