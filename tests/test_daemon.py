@@ -351,7 +351,7 @@ def process(folder: Path) -> Iterator["subprocess.Popen[str]"]:
     with (folder / "log").open("w") as log:
         child = subprocess.Popen([sys.executable, "-c", RUN, str(folder)], cwd=ROOT, stderr=log, text=True)
     try:
-        until((folder / "state" / "reconciler.sock").exists)
+        until(lambda: holder(folder / "state") is not None and (folder / "state" / "reconciler.sock").exists())
         yield child
     finally:
         child.kill()
@@ -381,8 +381,9 @@ def test_killed_and_started_again_it_takes_its_place(tmp_path: Path) -> None:
     assert (tmp_path / "state" / "reconciler.sock").exists(), "a kill cleans nothing up"
 
     shutil.rmtree(tmp_path / "config")
-    with process(tmp_path):
+    with process(tmp_path) as child:
         until(lambda: bool(ask(tmp_path / "state", {"op": "status"}, 60).get("passAt")))
+        assert ask(tmp_path / "state", {"op": "status"}, 60)["pid"] == child.pid
 
 
 def test_sighup_is_a_trigger(tmp_path: Path) -> None:
