@@ -44,8 +44,8 @@ def _goes(write: Write) -> bool:
 def _moves(write: Write) -> bool:
     """Its replicas start again, here or elsewhere."""
     old, new = write.before, write.after
-    if old is None:
-        return write.team.copies(write.owner) > 1 and write.owner not in write.team.moving
+    if old is None:  # a copy that cannot be read may be gone: then its own end, later, begins the migration
+        return write.team.copies(write.owner, write.seen.unread) > 1 and write.owner not in write.team.moving
     if new is None:
         return write.owner not in write.team.moving
     return not write.late and _code(old.manifest) != _code(new.manifest)

@@ -3,7 +3,7 @@
 `Team.ledger` and the clocks are kept from writes as they are seen, not from what the reconciler says it did.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -196,8 +196,10 @@ class Team:
                 self.going.discard(owner)
         self.moving &= {owner for owner in live if self.copies(owner) > 1}
 
-    def copies(self, owner: str) -> int:
-        return sum(entry.key.kind == "Workload" and bool(entry.mark) and entry.mark.owner == owner for entry in self.ours())  # type: ignore[union-attr]
+    def copies(self, owner: str, unread: Collection[str] = ()) -> int:
+        """How many workloads of one owner live where somebody can see them."""
+        found = (entry for entry in self.ours() if entry.key.kind == "Workload" and entry.key.target not in unread)
+        return sum(entry.mark is not None and entry.mark.owner == owner for entry in found)
 
     def count_live(self) -> None:
         owners = {entry.mark.owner for entry in self.ours() if entry.mark}
