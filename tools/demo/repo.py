@@ -1,5 +1,7 @@
 """The config repo as a person edits it: find a declaration's file, set a field in its text, commit."""
 
+import contextlib
+import random
 import re
 import shutil
 import socket
@@ -13,13 +15,17 @@ from tools.demo import DemoFailed
 from tools.demo.stage import BRANCH, CHECKOUT, Stage
 
 EXAMPLE: Final = CHECKOUT / "examples" / "repo"
+PORTS: Final = range(12000, 19900)
 IDENTITY: Final = (("user.name", "demo"), ("user.email", "demo@example.com"), ("commit.gpgsign", "false"), ("gc.auto", "0"))
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, below those that the kernel hands to outgoing connections: there it could be lost at any moment."""
+    for port in random.sample(PORTS, 50):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DemoFailed(f"no free port between {PORTS.start} and {PORTS.stop}")
 
 
 @dataclass(frozen=True, slots=True)
