@@ -51,7 +51,7 @@ def folder_in(text: str) -> str:
 
 
 @pytest.mark.real
-def test_eight_steps_in_two_minutes_and_nothing_left(models: Path) -> None:
+def test_eight_steps_in_two_minutes_and_nothing_left() -> None:
     begin = time.monotonic()
     with demo() as started:
         out, _ = started.communicate(timeout=280)
@@ -63,7 +63,7 @@ def test_eight_steps_in_two_minutes_and_nothing_left(models: Path) -> None:
 
 
 @pytest.mark.real
-def test_ctrl_c_in_the_middle_leaves_nothing(models: Path) -> None:
+def test_ctrl_c_in_the_middle_leaves_nothing() -> None:
     with demo() as started:
         assert started.stdout is not None
         seen = ""
