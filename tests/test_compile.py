@@ -1,5 +1,6 @@
 """What declarations become: resources, owners, targets, names; and what stays when something is broken."""
 
+import json
 from dataclasses import replace
 from itertools import permutations
 
@@ -491,3 +492,29 @@ def test_arguments_in_any_order_are_one_command() -> None:
     }
 
     assert len(commands) == 1
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+argument_names = st.sampled_from(["ctx_size", "ctx-size", "ngl", "warmup", "json_schema", "host", "tensor_split", "logit_bias"]) | st.text(
+    max_size=6
+)
+words = st.text(max_size=6) | st.sampled_from(["-m", "--host", "--", "-", "--=", "{{ x }}", "{port}"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(argument_names, anything, max_size=4), st.lists(words, max_size=3), words, st.text(max_size=5))
+def test_nothing_that_is_declared_makes_compile_raise(args: dict[str, Json], extra: list[str], word: str, served: str) -> None:
+    """Either the endpoint compiles to a workload and a route, or it is blocked with reasons that have a place."""
+    engine = json.dumps({"name": "llama-cpp", "version": "b11549", "args": args, "extraArgs": extra})
+    chat = CHAT.replace("{name: llama-cpp, version: b11549}", engine).replace(
+        "smollm2.gguf", f"smollm2.gguf, servedName: {json.dumps(served)}"
+    )
+    found = desired(LLAMA.replace("llama-server", json.dumps(word)), *BASE[1:], chat)
+
+    compiled = {resource.owner for resource in found.resources.values()}
+    assert (ENDPOINT in compiled) != (ENDPOINT in found.blocked)
+    assert all(problem.where for problem in found.problems)
