@@ -1,1 +1,1 @@
-""
+"""The command line: one file per verb, wiring and exit codes only."""
