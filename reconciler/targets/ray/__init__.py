@@ -1,1 +1,4 @@
-"""Ray Serve by its REST API: one application per endpoint, the whole list read and written at once."""
+"""Ray Serve: one application per endpoint, the whole list put at once, replicas reached past Serve's proxy.
+
+Pure: `settings`, `render`, `rules`, `document`, `answer`, `health`. With I/O: `client`, `read`, `write`, `problems`, `target`.
+"""
