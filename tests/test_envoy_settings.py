@@ -1,23 +1,28 @@
 """What a Gateway declares, as the target takes it."""
 
 import pytest
-from envoy_states import SPEC
 
 from reconciler.desired import TargetSpec
 from reconciler.errors import TargetRefused
 from reconciler.resource import Json
 from reconciler.targets.envoy.settings import GatewaySettings, read_settings
 
+WHOLE: dict[str, Json] = {"directory": "gateway", "run": False, "address": "127.0.0.1", "port": 8080, "maxRequestBytes": 1000}
+
 
 def spec(**settings: Json) -> TargetSpec:
-    return TargetSpec("public", "envoy", settings, source="gateway.yaml:1")
+    return TargetSpec("public", "envoy", WHOLE | settings, source="gateway.yaml:1")
 
 
-def test_defaults_and_given_values() -> None:
-    assert read_settings(spec()) == GatewaySettings("public", "gateway", False, "127.0.0.1", 8080, 10 * 2**20, 0)
+def test_given_values() -> None:
     given = spec(directory="g/public", run=True, address="::", port=443, maxRequestBytes=7, baseUrl="https://x")
     assert read_settings(given) == GatewaySettings("public", "g/public", True, "::", 443, 7, 0)
-    assert read_settings(SPEC).port == 8080
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_a_setting_that_is_missing_is_not_guessed(name: str) -> None:
+    with pytest.raises(TargetRefused):
+        read_settings(TargetSpec("public", "envoy", {other: value for other, value in WHOLE.items() if other != name}))
 
 
 @pytest.mark.parametrize(
