@@ -37,7 +37,7 @@ _WORDS: Final = {
 _FIRST: Final = frozenset("0123456789+-.tTfFnN~")
 _TEXT_TAGS: Final = (None, "!", "tag:yaml.org,2002:str")
 _MARKER: Final = re.compile(rb"^(?:---|\.\.\.)(?=\s|\Z)", re.MULTILINE)
-_DIRECTIVE: Final = re.compile(rb"^%(?=YAML )", re.MULTILINE)
+_ONLY_DIRECTIVES: Final = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*(?:#[^\n]*)?\r?\n|%YAML [^\n]*\n)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,7 @@ def parse_carefully(data: bytes) -> tuple[YamlDocument, ...]:
     fault = _unreadable(data)
     if fault is not None:
         return (YamlDocument(fault.mark.line, None, (fault,), text=data[:MAX_BYTES]),)
-    chunks = list(_chunks(_DIRECTIVE.sub(b"#", data)))
+    chunks = list(_chunks(data))
     if len(chunks) > MAX_DOCUMENTS + 1:
         return (_too_many(data),)
     return tuple(document for line, chunk in chunks for document in _document(chunk, line))
@@ -295,7 +295,8 @@ def _chunks(data: bytes) -> Iterator[tuple[int, bytes]]:
     line = 1
     for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
         chunk = data[start:end]
-        yield line, b"   " + chunk[3:] if chunk.startswith(b"...") else chunk
+        if not _ONLY_DIRECTIVES.fullmatch(chunk):
+            yield line, b"   " + chunk[3:] if chunk.startswith(b"...") else chunk
         line += chunk.count(b"\n")
 
 
@@ -330,6 +331,8 @@ def _syntax(error: yaml.YAMLError, chunk: bytes, first_line: int) -> YamlFault:
             problem,
             "indent it as its neighbours, or quote the value",
         )
+    if "did not find expected key" in problem or "<block end>" in problem:
+        return YamlFault(mark, "E74", "not YAML: a wrong indent, or a missing ':'", problem, "indent it as its neighbours")
     return YamlFault(mark, "E74", f"not YAML: {problem}", context, "correct the line or the one before it")
 
 

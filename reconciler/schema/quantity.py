@@ -14,8 +14,8 @@ from reconciler.schema.base import fault
 _BINARY: Final = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", 1)}
 _DECIMAL: Final = {letter: 1000**power for power, letter in enumerate("kMGTP", 1)}
 BYTES: Final = {"": 1, **_BINARY, **_DECIMAL}
-_QUANTITY: Final = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([A-Za-z]{0,3})")
-_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)%")
+_QUANTITY: Final = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([A-Za-z]{0,3})", re.ASCII)
+_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)%", re.ASCII)
 
 
 def _split(value: object) -> tuple[Decimal, str] | None:
