@@ -58,7 +58,7 @@ def _merge_one(state: State, change: Change, claim: Claim) -> State:
         case Rebind(binding=binding):
             return _rebind(state, change.key, binding)
         case Delete() | Replace():
-            return _delete(state, change.key)
+            return _delete(state, change.key, change.live.withdrawn)
 
 
 def _own(state: State, key: ResourceKey, claim: Claim) -> None:
@@ -122,12 +122,13 @@ def _rebind(state: State, key: ResourceKey, binding: Binding) -> State:
     return replace(state, routes={**state.routes, name: new})
 
 
-def _delete(state: State, key: ResourceKey) -> State:
+def _delete(state: State, key: ResourceKey, withdrawn: bool) -> State:
+    """withdrawn: as the plan saw it. The same delete written again withdraws nothing more, and forgets nothing that drains."""
     name = entry_name(key)
     if key.kind == KEY:
         return replace(state, keys={other: entry for other, entry in state.keys.items() if other != name})
     entry = state.routes.get(name)
-    if entry is None:
+    if entry is None or (entry.withdrawn and not withdrawn):
         return state
     if not entry.withdrawn and (entry.needs or entry.drains):
         return replace(state, routes={**state.routes, name: _withdrawn(entry)})
