@@ -4,7 +4,10 @@
 environment the process kills itself with SIGKILL the second time it gets there; a test in the same process installs a hook instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
+
+VARIABLE: Final = "RECONCILER_KILL_AT"
 
 Hook = Callable[[str], None]
 _hook: Hook | None = None
@@ -20,6 +23,12 @@ def reach(write: str, moment: str) -> None:
     """Say that `write` is about to happen ("before") or has just happened ("after")."""
     if _hook is not None:
         _hook(f"{write}/{moment}")
+
+
+def obey(environment: Mapping[str, str], kill: Callable[[], None]) -> None:
+    """Listen for the place that RECONCILER_KILL_AT names, if it names one. For the start of a process."""
+    if wanted := environment.get(VARIABLE):
+        listen(kill_at(wanted, kill))
 
 
 def kill_at(wanted: str, kill: Callable[[], None]) -> Hook:

@@ -149,13 +149,14 @@ class Stage:
 
     # --- the daemon ---------------------------------------------------------------------------------------------------------------
 
-    def start_daemon(self) -> None:
+    def start_daemon(self, **extra: str) -> None:
+        """`extra`: environment variables of this daemon alone."""
         words = ("run", "--repo", str(self.config), "--branch", BRANCH, "--state", str(self.state))
         with self.log.open("ab") as out:
             self.daemon = subprocess.Popen(
                 [*RECONCILER, *words],
                 cwd=self.folder,
-                env=self.environment,
+                env=self.environment | extra,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
