@@ -337,3 +337,47 @@ def test_two_keys_in_one_file_are_two_documents(box: Box) -> None:
 def test_usage_errors_are_raised_not_exited() -> None:
     with pytest.raises(UsageError):
         parser().parse_args(["plan", "--nonsense"])
+
+
+def test_a_box_on_which_nothing_was_started(box: Box) -> None:
+    assert box.run("local", "status").stdout == "Nothing was started from this state folder.\n"
+    assert json.loads(box.run("local", "status", "--json").stdout) == {"format": "reconciler.dev/local/v1", "programs": []}
+    assert box.run("local", "stop").returncode == 0
+
+
+def test_what_a_daemon_keeps_up_is_not_stopped_under_it(box: Box) -> None:
+    from reconciler.daemon.control import LOCK
+    from reconciler.state.lock import Lock
+
+    lock = Lock.take(box.state / LOCK, "this state folder", "run")
+    try:
+        done = box.run("local", "stop")
+    finally:
+        lock.release()
+
+    assert done.returncode == 1
+    assert f"pid {os.getpid()}" in done.stderr
+    assert "stop it first" in done.stderr
+
+
+def test_a_run_that_cannot_begin_says_why(box: Box) -> None:
+    done = box.run("run", "--repo", "/no/such/repo")
+
+    assert done.returncode == 1
+    assert "[R6]" in done.stderr
+
+
+def test_a_missing_branch_is_an_error_with_the_nearest_one(box: Box) -> None:
+    done = box.run("plan", "--repo", str(box.git_repo()), "--branch", "mian")
+
+    assert done.returncode == 1
+    assert "did you mean main?" in done.stderr
+
+
+def test_a_state_folder_that_cannot_be_made_is_an_error(box: Box) -> None:
+    (box.folder / "file").write_text("")
+
+    for words in (("apply", "--repo", str(box.git_repo())), ("run", "--repo", str(box.repo))):
+        done = box.run(*words, "--state", str(box.folder / "file" / "state"))
+        assert done.returncode == 1
+        assert "error: " in done.stderr

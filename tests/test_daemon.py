@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from reconciler.cli.apply import _passes
 from reconciler.cli.compiler import Compiler
 from reconciler.cli.passes import StateWhile
 from reconciler.daemon.bell import Bell, Trigger
@@ -96,6 +98,16 @@ class Stage:
                 assert not thread.is_alive()
         assert not failed
 
+    @contextmanager
+    def ready_made(self) -> Iterator[Given]:
+        """Everything for `apply`."""
+        state = StateFolder(self.state)
+        source = open_source(str(self.repo), "main", self.state / "git-apply")
+        source.fetch()
+        with places(state, "apply", write=True, now=self.now, opener=self.opener) as opened:
+            yield Given(source, state, opened, Compiler(KINDS))
+        source.close()
+
     def _run(self, daemon: Daemon, timing: Timing, failed: list[BaseException]) -> None:
         try:
             state = StateWhile(StateFolder(self.state), daemon.still)
@@ -153,6 +165,54 @@ def test_a_trigger_fetches_passes_and_answers_with_the_report(stage: Stage) -> N
         assert answer["plan"]["revision"] == head  # type: ignore[index]
         assert str(answer["text"]).startswith(f"Applied at {head[:7]}: ")
         assert json.loads(json.dumps(answer)) == answer
+
+
+def test_what_a_guard_holds_is_said_with_the_line_to_copy_and_goes_on_with_it(stage: Stage) -> None:
+    with stage.running():
+        until(stage.ready)
+        shutil.rmtree(stage.repo / "workspaces" / "team-a" / "endpoints")
+        commit(stage.repo, {}, "nothing left")
+
+        held = stage.trigger()
+
+        assert held["exitCode"] == 3
+        digest = re.search(r"Reconciler-Ack: (sha256:[0-9a-f]{64})", str(held["text"]))
+        assert digest is not None
+        assert len(stage.world.stored) == 4, "nothing was touched"
+
+        commit(stage.repo, {}, f"yes\n\nReconciler-Ack: {digest[1]}")
+        stage.trigger()
+        until(lambda: not stage.world.stored)
+        assert str(stage.trigger()["text"]).startswith("No changes at ")
+
+
+def test_apply_waits_until_nothing_waits_and_reports_all_of_it(stage: Stage) -> None:
+    with stage.ready_made() as ready:
+        report = _passes(ready, 60.0)
+
+    assert report.exit_code == 0
+    assert sorted(type(outcome.change).__name__ for outcome in report.outcomes or ()) == ["Create"] * 4
+    assert not report.waiting
+
+
+def test_apply_that_does_not_wait_says_what_waits(stage: Stage) -> None:
+    with stage.ready_made() as ready:
+        report = _passes(ready, 0.0)
+
+    assert report.exit_code == 2
+    assert len(report.outcomes or ()) == 2
+    assert report.waiting
+
+
+def test_apply_beside_a_daemon_says_who_holds_the_targets(stage: Stage) -> None:
+    with stage.running():
+        until(stage.ready)
+        with stage.ready_made() as ready:
+            report = _passes(ready, 0.0)
+
+    assert report.exit_code == 1
+    assert {item.target for item in report.plan.unreadable} == {"local", "public"}
+    assert "`reconciler run`" in report.plan.unreadable[0].problem.text()
 
 
 def test_a_trigger_that_finds_nothing_says_so(stage: Stage) -> None:

@@ -219,7 +219,7 @@ def test_a_plan_is_never_published() -> None:
     branches.offer(replace(report(at("team-a/chat", Health.READY)), outcomes=None))
 
     assert targets_of(report(at("team-a/chat", Health.READY))) == ["gpu"]
-    assert not branches._wanted
+    assert not branches._dirty
 
 
 def test_no_host_no_address_no_path_and_no_secret_is_published() -> None:
@@ -246,3 +246,15 @@ def test_no_host_no_address_no_path_and_no_secret_is_published() -> None:
 )
 def test_redaction(text: str, left: str) -> None:
     assert redact(text) == left
+
+
+def test_a_thousand_endpoints_cost_nothing_while_nothing_changes() -> None:
+    branches = StatusBranches(lambda *_: None, lambda: "main", 0.0, Log(), lambda: 0.5)
+    whole = report(*(at(f"team-a/e{number}", Health.READY) for number in range(1000)))
+    branches.offer(whole)
+
+    begin = time.process_time()
+    for number in range(10):
+        branches.offer(replace(whole, at=NOW + number, statuses=tuple(replace(status) for status in whole.statuses)))
+
+    assert time.process_time() - begin < 10 * 0.05

@@ -40,7 +40,8 @@ class News:
         change = outcome.change
         if outcome.applied:
             event = "addresses_changed" if isinstance(change, Rebind) else "change_applied"
-            log.info(event, resource=str(change.key), kind=class_of(change).value, message=outcome.message or None)
+            more = {"message": outcome.message} if outcome.message else {}
+            log.info(event, resource=str(change.key), kind=class_of(change).value, **more)
             return event
         problem = outcome.problem.text() if outcome.problem else outcome.message
         log.error("change_failed", resource=str(change.key), kind=class_of(change).value, problem=problem)
@@ -61,10 +62,11 @@ class News:
         self._statuses = now
 
     def _holds(self, report: Report, log: "Log") -> Iterator[str]:
-        now = frozenset((held.subject, held.reason.value) for held in report.plan.held)
+        texts = {(held.subject, held.reason.value): held.text for held in report.plan.held}
+        now = frozenset(texts)
         new = now - self._held
         for subject, reason in sorted(new):
-            log.info("change_held", subject=subject, reason=reason)
+            log.info("change_held", subject=subject, reason=reason, text=texts[subject, reason])
             yield "change_held"
         if any(reason == Reason.GUARD.value for _, reason in new):
             log.warning("acknowledgement_needed", digest=report.plan.digest, shown=short_digest(report.plan.digest))
