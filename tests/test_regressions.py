@@ -7,6 +7,8 @@ from pathlib import Path
 from reconciler.compile import compile_declarations
 from reconciler.desired import Remembered, TargetSpec
 from reconciler.places import places
+from reconciler.plan.guards import move
+from reconciler.plan.situation import Spent
 from reconciler.repo.memory import MemorySource
 from reconciler.repo.read import read_repo
 from reconciler.resource import Binding, ChangeClass, Create, Effects
@@ -17,7 +19,7 @@ from reconciler.state.record import Record
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import World
 from reconciler.targets.protocol import Claim, Context
-from tests.fleet import EAST, EDGE, INSTANCE, NOW, REPO, TARGETS, desired, endpoints, plan, said, workload, world
+from tests.fleet import EAST, EDGE, INSTANCE, NOW, REPO, TARGETS, desired, endpoints, owner_of, plan, route, said, workload, world
 
 
 def memory_target(world: World, lock: MemoryLock | None = None) -> MemoryTarget:
@@ -108,3 +110,43 @@ def test_rule_8_a_lost_lock_is_taken_again_by_the_next_pass() -> None:
         (outcome,) = opened[EAST].write([Create(workload("a"), Effects(ChangeClass.CREATE))])  # type: ignore[attr-defined]
 
     assert outcome.applied
+
+
+TEN = "abcdefghij"
+
+
+def test_rule_4_a_restart_that_began_earlier_is_no_licence_to_delete() -> None:
+    """It was begun, and something of it was left, when the next revision removed it with others."""
+    begun = Spent("b" * 40, begun=frozenset({move(owner_of(name)) for name in "abc"}))
+    found = plan(desired(*endpoints(*TEN[3:])), world(*endpoints(*TEN)), spent=begun)
+
+    assert [trip.rule for trip in found.trips] == ["deletes"]
+
+
+def test_rule_4_what_was_restarted_at_an_earlier_revision_counts_when_it_restarts_again() -> None:
+    begun = Spent("b" * 40, begun=frozenset({owner_of(name) for name in TEN} | {move(owner_of(name)) for name in TEN}))
+    seen = [part for name in TEN for part in (workload(name, command=["serve", "other"]), route(name))]
+    found = plan(desired(*endpoints(*TEN)), world(*seen), spent=begun)
+
+    assert [trip.rule for trip in found.trips] == ["restarts"]
+
+
+def test_rule_4_a_killed_pass_that_wrote_nothing_has_begun_nothing() -> None:
+    """Its intent counted at its own revision; the next revision, which empties the repo, must not pass as the end of it."""
+    first = desired(*endpoints(*TEN[1:]))
+    killed = before_writes(Record(head="a" * 40), first, plan(first, world(*endpoints(*TEN))))
+    empty = replace(desired(), revision="c" * 40)
+    found = plan(empty, world(*endpoints(*TEN)), spent=situate(killed, empty, Past(), now=NOW).spent)
+
+    assert "empty" in [trip.rule for trip in found.trips]
+    assert f"guard: delete {EDGE}: Route/team-a/a" in said(found)
+
+
+def test_rule_4_a_killed_delete_of_what_never_had_a_route_counts_again() -> None:
+    """Nothing shows that it was begun."""
+    first = desired(*endpoints(*TEN[1:]))
+    killed = before_writes(Record(head="a" * 40), first, plan(first, world(workload("a"), *endpoints(*TEN[1:]))))
+    empty = replace(desired(), revision="c" * 40)
+    found = plan(empty, world(workload("a")), spent=situate(killed, empty, Past(), now=NOW).spent)
+
+    assert [trip.rule for trip in found.trips] == ["empty"]

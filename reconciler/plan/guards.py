@@ -13,6 +13,7 @@ from reconciler.resource import ChangeClass, Delete, Operation, Trip
 
 ENDPOINT: Final = "Endpoint"
 KEY: Final = "ApiKey"
+PERHAPS: Final = "perhaps "  # in `begun`: a pass meant to, and was killed
 ENDING: Final = frozenset({ChangeClass.DELETE, ChangeClass.PAUSE})
 
 
@@ -25,15 +26,38 @@ class Counted:
     keys: frozenset[str]
 
 
-def count(found: tuple[Operation, ...]) -> Counted:
-    """A pause counts as a delete, a migration as a restart."""
+def move(owner: str) -> str:
+    """How `begun` names a migration: whoever began to move has not begun to be deleted."""
+    return f"move {owner}"
+
+
+def ending_of(operation: Operation) -> str:
+    """What `begun` calls the delete, pause or migration that this operation is a part of, or ""."""
+    if isinstance(operation, Delete) and operation.effects.kind is ChangeClass.MIGRATE:
+        return move(operation.owner)
+    key = isinstance(operation, Delete) and operation.owner.startswith(KEY + "/")
+    return operation.owner if key or operation.effects.kind in ENDING else ""
+
+
+def count(found: tuple[Operation, ...], begun: frozenset[str] = frozenset()) -> Counted:
+    """A pause counts as a delete, a migration as a restart; what only finishes something `begun` does not count."""
+    new = [op for op in found if ending_of(op) not in begun]
 
     def owners(kind: str, classes: frozenset[ChangeClass]) -> frozenset[str]:
-        return frozenset(op.owner for op in found if op.effects.kind in classes and op.owner.startswith(kind + "/"))
+        return frozenset(op.owner for op in new if op.effects.kind in classes and op.owner.startswith(kind + "/"))
 
     deletes = owners(ENDPOINT, ENDING)
-    keys = frozenset(op.owner for op in found if isinstance(op, Delete) and op.owner.startswith(KEY + "/"))
+    keys = frozenset(op.owner for op in new if isinstance(op, Delete) and op.owner.startswith(KEY + "/"))
     return Counted(deletes, owners(ENDPOINT, RESTARTING) - deletes, keys)
+
+
+def _begun(view: View) -> frozenset[str]:
+    """What began at an earlier revision and is not over; of what a killed pass may have begun, only what shows: a route drains, and
+    nothing takes traffic any more."""
+    begun = view.situation.spent.begun
+    routes = [found for found in view.ours.values() if found.mark and f"{PERHAPS}{found.mark.owner}" in begun]
+    left = {found.mark.owner for found in routes if found.mark and found.withdrawn}
+    return begun | (left - {found.mark.owner for found in routes if found.mark and found.needs and not found.withdrawn})
 
 
 def allowed(share: float, total: int) -> int:
@@ -56,9 +80,9 @@ def rewinds_the_branch(view: View, found: tuple[Operation, ...]) -> Iterator[Tri
 
 def empties_everything(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
     """An empty desired set looks exactly like a wrong path or branch."""
-    begun = view.situation.spent.begun
+    begun = _begun(view)
     declared = {*view.desired.owners, *view.desired.blocked}  # what does not validate is declared nevertheless
-    if any(owner.startswith(ENDPOINT + "/") for owner in declared) or not count(found).deletes - begun:
+    if any(owner.startswith(ENDPOINT + "/") for owner in declared) or not count(found, begun).deletes:
         return
     # keys too: without them nothing answers, while the endpoints are held
     owners = frozenset(op.owner for op in found if isinstance(op, Delete)) - begun
@@ -69,8 +93,8 @@ def empties_everything(view: View, found: tuple[Operation, ...]) -> Iterator[Tri
 
 def forgets_history(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
     """Without memory of an applied revision nothing says that these were ever meant to go."""
-    counted = count(found)
-    owners = (counted.deletes | counted.keys) - view.situation.spent.begun
+    counted = count(found, view.situation.spent.begun)
+    owners = counted.deletes | counted.keys
     if owners and not view.situation.applied:
         text = "the state folder knows of no applied revision (new or lost), so nothing shows that these were removed on purpose"
         yield Trip("history", tuple(sorted(owners)), 0, len(owners), text)
@@ -78,30 +102,33 @@ def forgets_history(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
 
 def deletes_too_much(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
     yield from _too_much(
-        view, "deletes", "deleted or paused", count(found).deletes, view.situation.spent.deletes, _limits(view).max_deletes
+        view, "deletes", "deleted or paused", count(found, _begun(view)).deletes, view.situation.spent.deletes, _limits(view).max_deletes
     )
 
 
 def restarts_too_much(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
-    yield from _too_much(view, "restarts", "restarted", count(found).restarts, view.situation.spent.restarts, _limits(view).max_restarts)
+    yield from _too_much(
+        view, "restarts", "restarted", count(found, _begun(view)).restarts, view.situation.spent.restarts, _limits(view).max_restarts
+    )
 
 
 def removes_too_many_keys(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
-    yield from _too_much(view, "keys", "removed", count(found).keys, view.situation.spent.keys, _limits(view).max_key_removals, KEY)
+    yield from _too_much(
+        view, "keys", "removed", count(found, _begun(view)).keys, view.situation.spent.keys, _limits(view).max_key_removals, KEY
+    )
 
 
 def _too_much(
     view: View, rule: str, verb: str, now: frozenset[str], spent: frozenset[str], share: float, kind: str = ENDPOINT
 ) -> Iterator[Trip]:
-    new = now - view.situation.spent.begun
     total = len(view.owners_live(kind) | spent)
     limit = allowed(share, total)
-    if new - spent and len(new | spent) > limit:
+    if now - spent and len(now | spent) > limit:
         things = "endpoints" if kind == ENDPOINT else "keys"
         before = f" ({len(spent)} of them already at this revision)" if spent else ""
         may = "1 is" if limit == 1 else f"{limit} are"
-        text = f"{len(new | spent)} of {total} {things} would be {verb}{before}, {may} allowed ({share:.0%})"
-        yield Trip(rule, tuple(sorted(new)), limit, total, text)
+        text = f"{len(now | spent)} of {total} {things} would be {verb}{before}, {may} allowed ({share:.0%})"
+        yield Trip(rule, tuple(sorted(now)), limit, total, text)
 
 
 Guard = Callable[[View, tuple[Operation, ...]], Iterator[Trip]]

@@ -10,7 +10,9 @@ from reconciler.desired import Guards, TargetSpec
 class Spent:
     """What one revision has already done of what the guards count (owners), so that it cannot do it in slices.
 
-    begun: owners whose delete or restart began at an earlier revision and is not over: they are finished, and not counted again.
+    begun: owners whose delete or pause began at an earlier revision and is not over, and `move <owner>` for migrations: they are
+    finished, and not counted again; `perhaps <owner>` where a pass that meant to begin was killed. A restart is one write: it is never
+    half done, and the next one counts.
     """
 
     revision: str = ""

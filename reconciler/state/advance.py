@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.desired import Desired, Remembered, TargetSpec
-from reconciler.plan.guards import concerns, count
+from reconciler.plan.guards import PERHAPS, concerns, count, ending_of, move
 from reconciler.plan.operations import identity
 from reconciler.plan.situation import Situation, Spent
 from reconciler.report.model import EndpointStatus
@@ -64,7 +64,7 @@ def before_writes(record: Record, desired: Desired, plan: Plan) -> Record:
         remembered=known,
         acknowledged=_acknowledged(record, plan),
         spent=spent,
-        unfinished=record.unfinished | _begun(spent),
+        unfinished=record.unfinished | frozenset(PERHAPS + owner for owner in spent.deletes),
     )
 
 
@@ -94,7 +94,7 @@ def after_writes(
         remembered=replace(known, targets=targets, declared=dict(desired.declared), aliases=dict(desired.aliases)),
         acknowledged=record.acknowledged,
         spent=spent,
-        unfinished=_begun(spent) & _left(plan, outcomes),
+        unfinished=frozenset(one for one in _begun(spent) if one.removeprefix(PERHAPS) in _left(plan, outcomes)),
         statuses={status.owner: status for status in statuses},
         at=situation.now,
     )
@@ -146,21 +146,22 @@ def _released(spec: TargetSpec, declared: TargetSpec | None, seen: Observed | No
 
 
 def _spend(spent: Spent, changes: tuple[Change, ...]) -> Spent:
-    counted = count(tuple(change for change in changes if not isinstance(change, Rebind)))
+    counted = count(tuple(change for change in changes if not isinstance(change, Rebind)), spent.begun)
     return replace(
         spent,
-        deletes=spent.deletes | (counted.deletes - spent.begun),
-        restarts=spent.restarts | (counted.restarts - spent.begun),
-        keys=spent.keys | (counted.keys - spent.begun),
+        deletes=spent.deletes | counted.deletes,
+        restarts=spent.restarts | counted.restarts,
+        keys=spent.keys | counted.keys,
     )
 
 
 def _begun(spent: Spent) -> frozenset[str]:
-    """Owners whose delete or restart has begun: a later revision finishes them without counting them again."""
-    return spent.deletes | spent.restarts | spent.keys | spent.begun
+    """What has begun to be deleted or moved: a later revision finishes it without counting it again."""
+    return spent.deletes | frozenset(map(move, spent.restarts)) | spent.keys | spent.begun
 
 
 def _left(plan: Plan, outcomes: tuple[Outcome, ...]) -> frozenset[str]:
-    """Owners that have operations left."""
-    held = {held.change.owner for held in plan.held if held.change}
-    return frozenset(held | {outcome.change.owner for outcome in outcomes if not outcome.applied})
+    """Deletes and migrations that have operations left."""
+    held = [held.change for held in plan.held if held.change]
+    failed = [outcome.change for outcome in outcomes if not outcome.applied and not isinstance(outcome.change, Rebind)]
+    return frozenset(filter(None, map(ending_of, (*held, *failed))))
