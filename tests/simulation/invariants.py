@@ -221,7 +221,7 @@ def a_rewound_branch_waits(team: Team) -> str:
 def amnesia_deletes_nothing(team: Team) -> str:
     """Without the state folder the guards hold rather than guess: no delete before somebody acknowledged it."""
     declared = team.passing.repo.documents
-    gone = {owner for owner in team.ledger.deletes | team.ledger.keys if owner not in declared} - team.ledger.acknowledged
+    gone = {owner for owner in team.passing.ended if owner not in declared} - team.ledger.acknowledged
     return f"{sorted(gone)} deleted, and nothing is remembered of an applied revision" if gone and team.amnesia_before else ""
 
 

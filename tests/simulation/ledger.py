@@ -15,6 +15,7 @@ def account(write: Write) -> None:
         ledger.all_keys.add(owner)
         if write.after is None and write.declared is None:
             ledger.keys.add(owner)
+            write.seen.ended.add(owner)
     elif owner.startswith("Endpoint/"):
         ledger.endpoints.add(owner)
         document = write.declared
@@ -22,6 +23,7 @@ def account(write: Write) -> None:
             if _goes(write) and owner not in team.going:
                 team.going.add(owner)
                 ledger.deletes.add(owner)
+                write.seen.ended.add(owner)
         elif write.key.kind == "Workload" and _moves(write):
             team.moving.add(owner)
             ledger.restarts.add(owner)

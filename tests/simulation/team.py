@@ -71,6 +71,7 @@ class Passing:
     error: str = ""
     killed: str = ""
     operations: int = 0
+    ended: set[str] = field(default_factory=set)
 
     @property
     def unread(self) -> set[str]:
