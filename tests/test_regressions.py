@@ -150,3 +150,20 @@ def test_rule_4_a_killed_delete_of_what_never_had_a_route_counts_again() -> None
     found = plan(empty, world(workload("a")), spent=situate(killed, empty, Past(), now=NOW).spent)
 
     assert [trip.rule for trip in found.trips] == ["empty"]
+
+
+def test_rule_6_a_head_that_a_killed_pass_acted_on_is_remembered() -> None:
+    """Else the branch could go back behind it unseen."""
+    wanted = desired(*endpoints("a"), revision="c" * 40)
+    killed = before_writes(Record(head="a" * 40), wanted, plan(wanted, world()))
+
+    assert killed.head == "c" * 40
+
+
+def test_rule_6_a_killed_pass_does_not_answer_a_lost_history() -> None:
+    """It deletes nothing and creates something; what it holds is still to be acknowledged."""
+    wanted = desired(*endpoints("a"), revision="c" * 40)
+    found = plan(wanted, world(*endpoints("b")), applied="")
+
+    assert found.changes
+    assert before_writes(Record(), wanted, found).head == ""

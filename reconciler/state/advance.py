@@ -61,6 +61,7 @@ def before_writes(record: Record, desired: Desired, plan: Plan) -> Record:
     return replace(
         record,
         repo=desired.repo,
+        head=desired.revision if plan.changes and not _blind(record, plan) else record.head,
         remembered=known,
         acknowledged=_acknowledged(record, plan),
         spent=spent,
