@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 from structlog.testing import capture_logs
 
@@ -32,6 +33,7 @@ from reconciler.errors import Busy, RepoUnavailable, StateError
 from reconciler.git.source import open_source
 from reconciler.places import places
 from reconciler.reconcile import Given
+from reconciler.report.status_json import status_as_json
 from reconciler.resource import Health
 from reconciler.state.folder import StateFolder
 from reconciler.targets.memory.target import MemoryTarget
@@ -195,6 +197,16 @@ def test_apply_waits_until_nothing_waits_and_reports_all_of_it(stage: Stage) -> 
     assert not report.waiting
 
 
+def test_what_apply_waits_for_is_a_line_per_change(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    with stage.ready_made() as ready:
+        _passes(ready, 60.0)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert "public team-a/chat: waits for local: Workload/team-a/chat to be created and to serve" in lines
+    assert "public team-a/chat: done" in lines
+    assert len(lines) == len(set(lines)), "nothing is said twice"
+
+
 def test_apply_that_does_not_wait_says_what_waits(stage: Stage) -> None:
     with stage.ready_made() as ready:
         report = _passes(ready, 0.0)
@@ -345,6 +357,9 @@ def test_status_says_who_runs_and_how_old_it_is(stage: Stage) -> None:
         assert seen.daemon.pid == os.getpid()
         assert len(seen.statuses) == 2
 
+    form = json.loads(status_as_json(seen, seen.statuses, seen.at + 5))
+    jsonschema.validate(form, json.loads((ROOT / "schemas" / "status.json").read_text()))
+    assert form["ageSeconds"] == 5.0
     after = last_seen(stage.state)
     assert after.daemon is None
     assert after.at > 0
@@ -473,7 +488,7 @@ def test_failures_back_off_and_a_success_forgets_them() -> None:
 
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
     schedule.passed(100.0, Found.NOTHING)
-    assert schedule.pass_at == float("inf")
+    assert schedule.pass_at == 160.0
     schedule.passed(100.0, Found.TROUBLE)
     assert schedule.pass_at == 101.0
 

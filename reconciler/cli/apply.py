@@ -42,6 +42,8 @@ def _passes(ready: "Given", limit: float) -> "Report":
     from reconciler.report.combine import combined
 
     progress = Progress() if limit else None
+    if progress:
+        progress.begin()
     reports: list[Report] = []
     for report in _until_nothing_waits(ready, limit):
         reports.append(report)

@@ -19,6 +19,11 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._said: dict[str, str] = {}
 
+    def begin(self) -> None:
+        """The first pass may have to start programs, which takes a while."""
+        if self._terminal:
+            emit("opening the targets", sys.stderr)
+
     def show(self, report: Report) -> None:
         now = _states(report)
         if self._terminal:

@@ -7,7 +7,7 @@ from reconciler.cli.output import colour_wanted, emit
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = verbs.add_parser("trigger", help="tell the running daemon to fetch and pass now, and wait for it")
+    parser = verbs.add_parser("trigger", help="tell the running daemon to fetch and pass now; exit code as apply")
     parser.add_argument("--no-wait", action="store_true", help="do not wait for the pass")
     add_where(parser, repo=False)
     add_output(parser)

@@ -68,7 +68,8 @@ class Schedule:
             return backed_off
         if found is Found.TROUBLE_AND_WAITING:  # what fails must not slow down what waits, nor be hammered because of it
             return min(backed_off, 5 * timing.waiting)
-        return timing.waiting if found is Found.WAITING else float("inf")
+        # the next fetch brings a pass; while Git is away and fetches are rare, drift is still looked for
+        return timing.waiting if found is Found.WAITING else 2 * timing.interval
 
     def _jitter(self) -> float:
         return 0.9 + 0.2 * self._random()

@@ -54,7 +54,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The highest that applies, in the order 1 > 3 > 2 > 0 (docs/exit-codes.md)."""
+        """The highest that applies, in the order 1 > 3 > 2 > 0 (docs/plans.md)."""
         reasons = {held.reason for held in self.plan.held}
         failed = any(not outcome.applied for outcome in self.outcomes or ())
         wrong = any(problem.severity is Severity.ERROR for problem in self.problems)
