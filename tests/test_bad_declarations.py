@@ -92,6 +92,15 @@ IDENTITY: Final = (
         "hidden folder",
         "none",
     ),
+    Bad(
+        "somebody else's kind of the same name",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: x}\n",
+        1,
+        "E77",
+        "is not ours",
+        "out of the repo",
+        "none",
+    ),
     Bad("no kind", f"{HEAD}metadata: {{name: chat}}\n", 1, "E76", "'kind' is missing", "add it", ""),
     Bad(
         "an unknown kind", CHAT.replace("kind: Endpoint", "kind: Endpont"), 2, "E69", "unknown kind 'Endpont'", "did you mean Endpoint?", ""

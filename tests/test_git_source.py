@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import RepoError, RepoUnavailable
-from reconciler.git.command import Git, redact, sealed
+from reconciler.git.command import Answer, Git, redact, sealed
+from reconciler.git.failures import failure_of
 from reconciler.git.remote import TOKEN, remote_of
 from reconciler.git.source import GitSource, open_source
 from reconciler.repo.read import ReadCache, read_repo
@@ -262,9 +263,9 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 def test_a_server_that_never_answers_ends_at_the_time_limit(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        error = refused(f"http://127.0.0.1:{silent.getsockname()[1]}/repo.git", tmp_path / "cache", seconds=0.5)
+        error = refused(f"http://127.0.0.1:{silent.getsockname()[1]}/repo.git", tmp_path / "cache", seconds=0.2)
     assert isinstance(error, RepoUnavailable)
-    assert "timed out after 0.5 s" in error.problem.why
+    assert "timed out after 1 s" in error.problem.why
 
 
 def test_a_shallow_clone_is_refused_with_the_cure(work: Path, tmp_path: Path) -> None:
@@ -320,6 +321,28 @@ def test_a_damaged_cache_is_an_error_and_no_shorter_set(work: Path, tmp_path: Pa
         read_repo(source, {})
 
     assert caught.value.problem.code in ("R1", "R7")
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "later"),
+    [
+        ("fatal: write error: No space left on device", "R12", True),
+        ("error: unable to create temporary file: Permission denied", "R1", False),
+        ("git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.", "R3", False),
+        ("fatal: unable to access 'https://h/': Could not resolve host: h", "R2", True),
+        ("ssh: connect to host h port 22: Connection timed out", "R2", True),
+        ("fatal: early EOF\nfatal: fetch-pack: invalid index-pack output", "R7", True),
+        ("fatal: detected dubious ownership in repository at '/srv/x'", "R8", False),
+        ("remote: Repository not found.\nfatal: repository 'https://h/x/' not found", "R6", False),
+        ("fatal: something that nobody has seen", "R1", False),
+    ],
+)
+def test_what_git_says_is_told_apart(said: str, code: str, later: bool) -> None:
+    error = failure_of(Answer(128, b"", said), "https://h/x")
+    assert error.problem.code == code
+    assert isinstance(error, RepoUnavailable) is later
+    assert error.problem.todo
+    assert "https://h/x" in error.problem.what
 
 
 def test_a_lock_file_that_a_kill_left_behind_is_no_obstacle(work: Path, tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def test_an_error_while_reading_is_an_error_and_no_shorter_set() -> None:
 
 class FragileSource(MemorySource):
     def __init__(self, other: MemorySource, calls: int) -> None:
-        super().__init__(other.commits, other.head)
+        super().__init__(other.commits, other.head, blobs=other.blobs)
         self.calls = calls
 
     def _perhaps_fail(self) -> None:

@@ -4,7 +4,7 @@ R1  git failed in a way that is not listed     R6  not a Git repository, or one 
 R2  unreachable (later may help)               R7  objects missing, damaged or cut off (later may help)
 R3  the token, key or host key is refused      R8  the folder belongs to another user
 R4  the branch does not exist                  R9  a shallow clone
-R5  no commits                                 R10 the branch moved while it was pushed to; R11 too large
+R5  no commits                                 R10 the branch moved while it was pushed to; R11 too large; R12 disk full
 """
 
 import re
@@ -16,11 +16,17 @@ from reconciler.git.command import TIMED_OUT, Answer
 _LATER: Final = "the last commit that was fetched stays in force; it is tried again"
 
 FAILURES: Final = (
+    (
+        "R12",
+        r"No space left on device|[Dd]isk quota",
+        "cannot be fetched: the disk of the Git cache is full",
+        "free some space; it is tried again",
+    ),
     ("R8", r"dubious ownership", "belongs to another user", "if you trust it: git config --global --add safe.directory {where}"),
     ("R9", r"shallow roots|shallow update not allowed", "is a shallow clone", "clone it with its history (fetch-depth: 0)"),
     (
         "R3",
-        r"Authentication failed|could not read (Username|Password)|terminal prompts disabled|error: 40[13]|HTTP 40[13]|Permission denied"
+        r"Authentication failed|could not read (Username|Password)|terminal prompts disabled|error: 40[13]|HTTP 40[13]|Permission denied \("
         r"|Host key verification failed|access denied|not authorized",
         "refuses us",
         "set RECONCILER_GIT_TOKEN to a token that may read it, or give ssh its key and the host's in known_hosts",
@@ -43,10 +49,10 @@ FAILURES: Final = (
         "R6",
         r"not appear to be a git repository|not a git repository|[Rr]epository .{0,300}not found|does not exist|not found|No such file",
         "is not a Git repository",
-        "name a repository: a folder, or a URL with https:// or ssh://",
+        "name a repository: a folder, or a URL with https:// or ssh://; a private one needs RECONCILER_GIT_TOKEN or a key",
     ),
 )
-_AGAIN: Final = frozenset({"R2", "R7"})
+_AGAIN: Final = frozenset({"R2", "R7", "R12"})
 
 
 def failure_of(answer: Answer, where: str) -> RepoError:

@@ -19,6 +19,7 @@ from reconciler.repo.source import ACK_TRAILER, MAX_COMMITS, File, Mode, Revisio
 if TYPE_CHECKING:
     from git.cmd import Git as Objects
 
+FIRST = 5  # times as long as any other may the first fetch take: it brings the whole history
 _MODES = {b"100644": Mode.REGULAR, b"100755": Mode.REGULAR, b"120000": Mode.SYMLINK}
 
 
@@ -73,11 +74,16 @@ class GitSource:
         with self.git.locked():
             branch = self._branch or self._remote_head()
             ref = f"refs/heads/{branch}"
-            answer = self._remotely("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self.remote.url, f"+{ref}:{ref}")
+            seconds = self.seconds if self._has(ref) else FIRST * self.seconds
+            words = ("--quiet", "--no-tags", "--no-write-fetch-head", self.remote.url, f"+{ref}:{ref}")
+            answer = self.git.run("fetch", *words, seconds=seconds)
             if "couldn't find remote ref" in answer.err:
                 raise self._no_branch(branch)
             if answer.code or "shallow roots" in answer.err:  # git only warns that it rejected these, and says 0
                 raise failure_of(answer, self.remote.url)
+
+    def _has(self, ref: str) -> bool:
+        return self.git.run("rev-parse", "--verify", "--quiet", ref).code == 0
 
     def _remotely(self, *words: str) -> Answer:
         return self.git.run(*words, seconds=self.seconds)

@@ -150,10 +150,9 @@ class _Reading:
         value = self.document.value
         if not isinstance(value, dict):
             return self.document.broken
-        version, kind = str(value.get("apiVersion", "")), str(value.get("kind", ""))
-        if version.split("/")[0] == GROUP or nearest(version, [API_VERSION]):
-            return True
-        return not version and bool(nearest(kind, SCOPES))
+        if "apiVersion" in value:
+            return _meant_for_us(value["apiVersion"])
+        return bool(nearest(str(value.get("kind", "")), SCOPES))
 
     def _validate(self) -> tuple[Document | None, list[Refusal]]:
         value = self.document.value
@@ -180,7 +179,7 @@ class _Reading:
             printable(refusal.what),
             printable(refusal.why),
             printable(refusal.todo),
-            str(self.places(refusal.pointer)),
+            printable(str(self.places(refusal.pointer))),
             self.subject,
             printable(refusal.path),
             self.id,
@@ -193,10 +192,15 @@ def identity_of(value: Value) -> str | None:
     if not isinstance(value, dict):
         return None
     kind, metadata = value.get("kind"), value.get("metadata", {})
-    if not isinstance(kind, str) or kind not in SCOPES or not isinstance(metadata, dict):
+    if not isinstance(kind, str) or kind not in SCOPES or not isinstance(metadata, dict) or not _meant_for_us(value.get("apiVersion", "")):
         return None
     name = metadata.get("name", "default" if kind == "Settings" else None)
     return _id(kind, metadata.get("workspace"), name)
+
+
+def _meant_for_us(version: Value) -> bool:
+    """Ours, ours with a typing mistake, or none: other groups have kinds of the same names (Gateway, Cluster)."""
+    return version == "" or (isinstance(version, str) and (version.split("/")[0] == GROUP or bool(nearest(version, [API_VERSION]))))
 
 
 def _id(kind: str, workspace: Value, name: Value) -> str | None:

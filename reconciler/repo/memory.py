@@ -12,29 +12,41 @@ from reconciler.repo.source import ACK_TRAILER, MAX_COMMITS, File, Mode, Revisio
 class MemoryCommit:
     id: str
     parent: str
+    root: str
     message: str
     files: Mapping[str, bytes]
+    listed: tuple[File, ...] = field(repr=False)
 
 
 @dataclass
 class MemorySource:
-    """A Source that is also written to. `fail`: how many of the next readings raise RepoUnavailable."""
+    """A Source that is also written to. `fail`: how many of the next readings raise RepoUnavailable. `links`: paths that are links."""
 
     commits: dict[str, MemoryCommit] = field(default_factory=dict)
     head: str = ""
     fail: int = 0
     links: set[str] = field(default_factory=set)
+    blobs: dict[str, bytes] = field(default_factory=dict, repr=False)
+    _ids: dict[bytes, str] = field(default_factory=dict, repr=False)
 
     def commit(self, files: Mapping[str, bytes | str], message: str = "") -> str:
         """A commit on top of the head with exactly these files; returns its id, which depends on parent, files and message only."""
         content = {path: data.encode() if isinstance(data, str) else data for path, data in sorted(files.items())}
-        text = hashlib.sha1(f"{self.head}\0{message}".encode(), usedforsecurity=False)
-        for path, data in content.items():
-            text.update(f"\0{path}\0".encode() + blob_id(data).encode())
-        made = MemoryCommit(text.hexdigest(), self.head, message, content)
-        self.commits[made.id] = made
-        self.head = made.id
-        return made.id
+        listed = tuple(File(path, self._blob(data), len(data), self._mode(path)) for path, data in content.items())
+        text = "\0".join((self.head, message, *(part for file in listed for part in (file.path, file.blob))))
+        id_ = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        root = self.commits[self.head].root if self.head else id_
+        self.commits[id_] = MemoryCommit(id_, self.head, root, message, content, listed)
+        self.head = id_
+        return id_
+
+    def _blob(self, data: bytes) -> str:
+        """As Git counts, counted once."""
+        id_ = self._ids.get(data)
+        if id_ is None:
+            id_ = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+            self._ids[data], self.blobs[id_] = id_, data
+        return id_
 
     def rewind(self, to: str) -> None:
         """Move the head to any commit there ever was, as a forced push does."""
@@ -51,21 +63,17 @@ class MemorySource:
         self._perhaps_fail()
         if not self.head:
             raise RepoError("the repo has no commits", todo="commit something", code="R5")
-        root = [commit.id for commit in self.history(self.head)][-1]
-        return Revision(self.head, root, f"memory@{self.head[:10]}")
+        return Revision(self.head, self.commits[self.head].root, f"memory@{self.head[:10]}")
 
     def files(self, revision: Revision) -> Sequence[File]:
         self._perhaps_fail()
-        content = self.commits[revision.id].files
-        return [File(path, blob_id(data), len(data), self._mode(path)) for path, data in content.items()]
+        return self.commits[revision.id].listed
 
     def read(self, file: File) -> bytes:
         self._perhaps_fail()
-        for commit in (self.commits[self.head], *self.commits.values()):
-            data = commit.files.get(file.path)
-            if data is not None and blob_id(data) == file.blob:
-                return data
-        raise RepoError(f"{file.path} is not in the repo", code="R7")
+        if file.blob not in self.blobs:
+            raise RepoError(f"{file.path} is not in the repo", code="R7")
+        return self.blobs[file.blob]
 
     def is_ancestor(self, old: str, new: str) -> bool:
         return any(commit.id == old for commit in self.history(new))
@@ -86,11 +94,6 @@ class MemorySource:
         if self.fail > 0:
             self.fail -= 1
             raise RepoUnavailable("the repo cannot be read", why="injected", todo="try again")
-
-
-def blob_id(data: bytes) -> str:
-    """As Git counts."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def trailers_of(message: str) -> list[str]:

@@ -106,7 +106,7 @@ def _symlink(path: str, target: str) -> FileResult:
 
 
 def _warning(path: str, what: str, why: str) -> Problem:
-    return Problem("W12", what, why, where=path, severity=Severity.WARNING)
+    return Problem("W12", what, why, where=printable(path), severity=Severity.WARNING)
 
 
 def assemble(revision: Revision, results: Sequence[FileResult], known: Known) -> Snapshot:
@@ -119,17 +119,17 @@ def assemble(revision: Revision, results: Sequence[FileResult], known: Known) ->
             blocked[item.id].extend(item.problems)
     for id_, problems in doubles.items():
         blocked[id_].extend(problems)
-    unknown, held = _suspect(results, known, frozenset(ids), blocked)
+    held = _suspect(results, known, frozenset(ids), blocked)
+    unknown = {result.path: found for result in results if (found := _unknown(result, known))}
     valid = {item.id: item for result in results for item in result.declarations if item.id not in blocked}
-    problems = [problem for result in results for problem in problems_of(result)] + [
-        problem for found in doubles.values() for problem in found
-    ]
+    problems = [_owned(problem, held.get(result.path)) for result in results for problem in problems_of(result)]
+    problems += [problem for found in doubles.values() for problem in found]
     return Snapshot(
         revision,
         dict(sorted(valid.items())),
-        tuple(sorted((_owned(problem, held) for problem in problems), key=_order)),
+        tuple(sorted(problems, key=_order)),
         {id_: tuple(found) for id_, found in sorted(blocked.items())},
-        unknown,
+        tuple(problem for path in sorted(unknown) for problem in unknown[path]),
         _declared(results, unknown, held),
     )
 
@@ -184,20 +184,24 @@ def _second_settings(ids: Mapping[str, list[Place]]) -> dict[str, list[Problem]]
 
 def _suspect(
     results: Sequence[FileResult], known: Known, present: frozenset[str], blocked: dict[str, list[Problem]]
-) -> tuple[tuple[Problem, ...], dict[str, set[str]]]:
-    """What broken documents may hold: fills `blocked`; returns what is unknown, and the owners held per path."""
+) -> dict[str, set[str]]:
+    """What broken documents may hold, by path; fills `blocked` with it."""
     missing = {owner for owners in known.values() for owner in owners if owner not in present}
-    unknown: list[Problem] = []
-    held: dict[str, set[str]] = {result.path: set() for result in results if result.broken}
+    held: dict[str, set[str]] = {}
     for result in results:
         for broken in result.broken:
             owners = _suspects(result.path, broken, known, missing)
-            held[result.path] |= owners
+            held.setdefault(result.path, set()).update(owners)
             for owner in owners:
                 blocked[owner].extend(replace(problem, owner=owner) for problem in broken.problems)
-            if broken.ours and result.path not in known:
-                unknown.extend(broken.problems)
-    return tuple(unknown), held
+    return held
+
+
+def _unknown(result: FileResult, known: Known) -> tuple[Problem, ...]:
+    """Why a file may hold anything at all."""
+    if result.path in known:
+        return ()
+    return tuple(problem for broken in result.broken if broken.ours for problem in broken.problems)
 
 
 def _suspects(path: str, broken: Broken, known: Known, missing: set[str]) -> set[str]:
@@ -206,20 +210,18 @@ def _suspects(path: str, broken: Broken, known: Known, missing: set[str]) -> set
     return own | {owner for owner in missing if text is None or owner.rpartition("/")[2].encode() in text}
 
 
-def _declared(results: Sequence[FileResult], unknown: Sequence[Problem], held: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
-    hidden = {problem.where.rpartition(":")[0] for problem in unknown}
+def _declared(results: Sequence[FileResult], unknown: Mapping[str, object], held: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
     declared = {}
     for result in sorted(results, key=lambda item: item.path):
         owners = {id_ for id_, _ in result.identities()} | held.get(result.path, set())
-        if (owners and result.path not in hidden) or (result.broken and result.path not in hidden):
+        if (owners or result.broken) and result.path not in unknown:
             declared[result.path] = tuple(sorted(owners))
     return declared
 
 
-def _owned(problem: Problem, held: Mapping[str, set[str]]) -> Problem:
+def _owned(problem: Problem, held: set[str] | None) -> Problem:
     """Whose problem a broken document is, where only one declaration can be meant."""
-    owners = held.get(problem.where.rpartition(":")[0], set())
-    return replace(problem, owner=next(iter(owners))) if problem.owner is None and len(owners) == 1 else problem
+    return replace(problem, owner=next(iter(held))) if problem.owner is None and held and len(held) == 1 else problem
 
 
 def _order(problem: Problem) -> tuple[str, int, str, str]:
