@@ -24,8 +24,8 @@ from typing import Final
 from reconciler.errors import LocalError
 from reconciler.local import LocalProgram
 from reconciler.local.process import alive, boot_id, command_of, environment_of, members, spawn, stop_all, tell, wait_gone
-from reconciler.local.ray_head import Home, Place, choose_place, command, environment, ports_are_free
-from reconciler.local.ray_record import ROLES, Part, Record, load, save
+from reconciler.local.ray_head import Home, Place, choose_place, command, environment, make_temp, ports_are_free
+from reconciler.local.ray_record import ROLES, Part, Record, load, save, strays
 
 START_LIMIT: Final = 180.0  # seconds for `ray start`, and for the API after it
 TRIES: Final = 3
@@ -113,10 +113,13 @@ def _running(home: Home, record: Record) -> RunningRay:
 def watch_once(folder: Path) -> None:
     """One step for every local Ray. Cheap while all is well; never waits. Raises LocalError."""
     for home in homes(folder):
-        with locked(home, wait=False) as mine:
-            record = load(home.record) if mine else None
-            if record is not None:
-                _step(home, record, time.time())
+        try:
+            with locked(home, wait=False) as mine:
+                record = load(home.record) if mine else None
+                if record is not None:
+                    _step(home, record, time.time())
+        except OSError as error:
+            raise LocalError(f"the local Ray's folder cannot be used: {error}", code="L3", where=str(home.folder)) from error
 
 
 def _step(home: Home, record: Record, now: float) -> Record:
@@ -133,16 +136,20 @@ def _start(home: Home, last: Record | None, now: float, tries: int) -> Record:
     """Begin a start. What is left of the last life is ended before, because Ray refuses to start beside it."""
     if last is not None:
         _end(last)
-    place = last.place if last is not None and ports_are_free(last.place) else choose_place(last.place.temp if last else "")
-    Path(place.temp).mkdir(mode=0o700, exist_ok=True)
-    fresh = not home.storage.exists()
-    leader = spawn(command(place), environment(home), home.log, cwd=home.folder)
-    record = Record("starting", place, now, (leader.pid,), leader, tries=tries, fresh=fresh, boot=boot_id())
+    place = last.place if last is not None and ports_are_free(last.place) else choose_place(last.place if last else None)
+    place = make_temp(place)
+    record = Record("starting", place, now, tries=tries, fresh=not home.storage.exists(), boot=boot_id())
+    line = command(place)
+    save(home.record, record)  # before the start: whoever comes after a kill in between finds it by the temp folder's name
+    leader = spawn(line, environment(home), home.log, cwd=home.folder)
+    record = replace(record, leader=leader, sids=(leader.sid,))
     save(home.record, record)
     return record
 
 
 def _starting(home: Home, record: Record, now: float) -> Record:
+    if record.leader is None:
+        record = _find_leader(record)
     if record.leader is not None and alive(record.leader) and now - record.since < START_LIMIT:
         return record
     parts = _find_parts(record)
@@ -155,15 +162,23 @@ def _starting(home: Home, record: Record, now: float) -> Record:
     return record
 
 
+def _find_leader(record: Record) -> Record:
+    found = strays(record.place)
+    sids = tuple(sorted({proc.sid for proc in found}))
+    return replace(record, leader=next((proc for proc in found if proc.pid == proc.sid), None), sids=sids)
+
+
 def _failed_start(home: Home, record: Record, now: float) -> Record:
-    """Another try, with an empty storage from the second on; after the last one the reason is kept for a person."""
+    """Another try, the last one on an empty storage. When that fails too, the storage was not why, and it is put back for a later start."""
     _end(record)
     if record.tries + 1 < TRIES:
-        if not record.fresh:
-            home.storage.replace(home.storage.with_name(f"storage.aside-{int(now)}"))
-        else:
-            shutil.rmtree(home.storage, ignore_errors=True)
-        return _start(home, replace(record, place=choose_place(record.place.temp)), now, record.tries + 1)
+        if record.tries + 2 == TRIES and home.storage.exists():
+            shutil.rmtree(home.aside, ignore_errors=True)
+            home.storage.replace(home.aside)
+        return _start(home, replace(record, place=choose_place(record.place)), now, record.tries + 1)
+    if home.aside.exists():
+        shutil.rmtree(home.storage, ignore_errors=True)
+        home.aside.replace(home.storage)
     record = record.moved("failed", now, _log_tail(home.log))
     save(home.record, record)
     return record
@@ -214,7 +229,8 @@ def _watch(home: Home, record: Record, now: float) -> Record:
 
 def _put_back(home: Home, record: Record, role: str) -> Record:
     part = record.parts[role]
-    proc = spawn(part.argv, part.env, home.log, cwd=home.folder)
+    proc = next((one for one in strays(record.place) if command_of(one.pid) == list(part.argv)), None)  # its starter was killed
+    proc = proc or spawn(part.argv, part.env, home.log, cwd=home.folder)
     return replace(record, sids=(*record.sids, proc.sid), parts={**record.parts, role: replace(part, proc=proc)})
 
 

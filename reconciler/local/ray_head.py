@@ -9,13 +9,14 @@
 """
 
 import contextlib
+import importlib.util
 import os
 import random
 import secrets
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +66,11 @@ class Home:
     @property
     def storage(self) -> Path:
         return self.folder / "storage"
+
+    @property
+    def aside(self) -> Path:
+        """A storage that the head did not come up with."""
+        return self.folder / "storage.aside"
 
     @property
     def log(self) -> Path:
@@ -123,10 +129,22 @@ class Place:
         return f"http://127.0.0.1:{self.ports['dashboard']}"
 
 
-def choose_place(temp: str = "") -> Place:
-    """A new address and free ports. `temp` is kept where one is given."""
-    host = f"127.{random.randint(64, 126)}.{random.randint(1, 254)}.{random.randint(1, 254)}"
-    return Place(host, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)), temp or _temp_name())
+def choose_place(last: Place | None = None) -> Place:
+    """Free ports, and an address of our own. Of the last place is kept what the control state knows: address and Serve's port."""
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    if last is not None:
+        return Place(last.host, {**ports, "serve": last.ports["serve"]}, last.temp)
+    return Place(f"127.{random.randint(64, 126)}.{random.randint(1, 254)}.{random.randint(1, 254)}", ports, _temp_name())
+
+
+def make_temp(place: Place) -> Place:
+    """The place with its temp folder there and ours alone; another folder where somebody has taken the name."""
+    try:
+        Path(place.temp).mkdir(mode=0o700)
+    except FileExistsError:
+        if os.stat(place.temp, follow_symlinks=False).st_uid != os.getuid() or not Path(place.temp).is_dir():
+            return make_temp(replace(place, temp=_temp_name()))
+    return place
 
 
 def _temp_name() -> str:
@@ -147,6 +165,7 @@ def free_ports(count: int) -> list[int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended are no listeners
         try:
             probe.bind(("", port))
         except OSError:
@@ -155,11 +174,16 @@ def _is_free(port: int) -> bool:
 
 
 def ports_are_free(place: Place) -> bool:
-    return all(_is_free(port) for port in place.ports.values())
+    """Can all but Serve's proxy listen where they did? That one is fixed by the control state."""
+    return all(_is_free(port) for name, port in place.ports.items() if name != "serve")
 
 
 def command(place: Place) -> list[str]:
-    """`ray start --head` without --block: with it the loss of one process would take every loaded model along."""
+    """`ray start --head` without --block: with it the loss of one process would take every loaded model along. Raises LocalError."""
+    if importlib.util.find_spec("ray") is None:
+        raise LocalError(
+            "Ray is not installed", code="L2", why="a cluster with ray.local needs it here", todo='pip install "reconciler[ray]"'
+        )
     ports = place.ports
     options = {
         "node-ip-address": place.host,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from reconciler.local.process import Proc, alive, boot_id, command_of, members
+from reconciler.local.process import Proc, alive, boot_id, command_of, identify, members
 from reconciler.local.ray_head import Place
 from reconciler.resource import Json
 
@@ -54,17 +54,30 @@ class Record:
         return replace(self, state=state, since=now, reason=reason)
 
     def processes(self) -> list[Proc]:
-        """Everything of this Ray that is alive: head, replicas, engines."""
+        """Everything of this Ray that is alive: head, replicas, engines; also what was started a moment before its starter was killed."""
         if self.boot != boot_id():
             return []
         known = [part.proc for part in self.parts.values()] + ([self.leader] if self.leader else [])
         living = {proc.sid for proc in known if alive(proc)}
-        return [proc for sid in self.sids for proc in members(sid) if sid in living or self._is_rays(proc)]
+        sids = {*self.sids, *(proc.sid for proc in strays(self.place))}
+        return [proc for sid in sorted(sids) for proc in members(sid) if sid in living or _is_rays(proc, self.place)]
 
-    def _is_rays(self, proc: Proc) -> bool:
-        """In a session none of whose known processes lives any more, the number alone proves nothing."""
-        line = " ".join(command_of(proc.pid))
-        return self.place.temp in line or line.startswith("ray::") or "ray/" in line
+
+def strays(place: Place) -> list[Proc]:
+    """Ray's own processes of a place, whoever started them: its temp folder, a name of ours alone, is in their command lines."""
+    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    found = (identify(pid) for pid in pids if _is_head(command_of(pid), place))
+    return [proc for proc in found if proc is not None]
+
+
+def _is_head(argv: list[str], place: Place) -> bool:
+    return any(place.temp in part for part in argv) and any("/ray/" in part or part.startswith("ray.") for part in argv[:4])
+
+
+def _is_rays(proc: Proc, place: Place) -> bool:
+    """In a session none of whose known processes lives any more, the number alone proves nothing."""
+    argv = command_of(proc.pid)
+    return _is_head(argv, place) or " ".join(argv).startswith("ray::")
 
 
 def load(path: Path) -> Record | None:

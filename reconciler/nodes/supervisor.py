@@ -134,9 +134,11 @@ class EngineProcess:
         self.tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
         self.stopping = False
         self._closing = threading.Lock()
-        values = {"host": HOST, "port": str(self.port.number), "python": sys.executable}
-        self.argv = [fill_part(part, values) for part in spec.command]
-        environ, self._secrets = child_environment(spec, values)
+        try:
+            environ = self._prepare()
+        except BaseException:
+            self.port.release()
+            raise
         self._guardian = subprocess.Popen(
             ["/bin/sh", "-c", GUARDIAN],
             stdin=subprocess.PIPE,
@@ -150,6 +152,12 @@ class EngineProcess:
         self._reader = threading.Thread(target=self._read, name="engine-output", daemon=True)
         self._reader.start()
         threading.Thread(target=self._wait, name="engine-exit", daemon=True).start()
+
+    def _prepare(self) -> dict[str, str]:
+        values = {"host": HOST, "port": str(self.port.number), "python": sys.executable}
+        self.argv = [fill_part(part, values) for part in self.spec.command]
+        environ, self._secrets = child_environment(self.spec, values)
+        return environ
 
     def _start(self, environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         program = shutil.which(self.argv[0], path=environ.get("PATH"))
@@ -166,19 +174,23 @@ class EngineProcess:
             )
         except OSError as error:
             self._dismiss()
+            self.port.release()
             why = error.strerror or "it is not there, or not on PATH"
             raise EngineError(f"engine program {self.argv[0]} cannot be started on node {socket.gethostname()}: {why}") from None
 
     def _read(self) -> None:
         output = self.process.stdout
         assert output is not None
-        while raw := output.readline(LINE_LIMIT):
-            line = raw.decode(errors="replace").rstrip()
-            for secret in self._secrets:
-                line = line.replace(secret, "***")
-            if line:
-                self.tail.append(line)
-                self._log(line)
+        with output:
+            while raw := output.readline(LINE_LIMIT):
+                self._keep(raw.decode(errors="replace").rstrip())
+
+    def _keep(self, line: str) -> None:
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        if line:
+            self.tail.append(line)
+            self._log(line)
 
     def _wait(self) -> None:
         self.process.wait()
