@@ -22,7 +22,7 @@ from reconciler.errors import LocalError
 from reconciler.local import LocalProgram
 from reconciler.local.envoy_admin import Admin
 from reconciler.local.envoy_record import Launch, Record, load, save
-from reconciler.local.ports import why_taken
+from reconciler.local.ports import UNSEEN, why_taken
 from reconciler.local.process import Proc, alive, spawn, wait_gone
 from reconciler.local.process import stop as end
 
@@ -30,6 +30,7 @@ READY_LIMIT: Final = 60.0  # seconds until it must listen; 10,000 endpoints take
 RETRY: Final = 15.0  # seconds until a failed start is tried again by the keeper
 STORM: Final = (10, 60.0)  # so many ends within so many seconds, and it is left alone for RETRY
 GRACE: Final = 5.0
+DYING: Final = 2.0
 WORKERS: Final = 2  # one core carries some thousand requests per second: more than the replicas of one box answer
 LOG_LIMIT: Final = 64 * 2**20  # bytes; a log has one predecessor, so two logs of one gateway hold four times this
 ACCESS_LOG: Final = "access.log"
@@ -104,7 +105,7 @@ def running(folder: Path, name: str) -> Proc | None:
 def _start(home: Path, record: Record, now: float) -> Record:
     """Spawn it; it is not ready when this returns. A start that is impossible is remembered as failed, and raised."""
     launch = record.launch
-    problem = why_taken(launch.address, launch.port)
+    problem = _why_taken(launch)
     if problem:
         save(home / "envoy.json", replace(record.moved("failed", now, problem), proc=None))
         todo = "end that program, or choose another address or port in the Gateway's listen"
@@ -115,6 +116,14 @@ def _start(home: Path, record: Record, now: float) -> Record:
     record = replace(record.moved("running", now), proc=proc)
     save(home / "envoy.json", record)
     return record
+
+
+def _why_taken(launch: Launch) -> str:
+    """Why the port cannot be had. A large process that was killed keeps its port while the kernel takes it apart: that is waited for."""
+    limit = time.monotonic() + DYING
+    while (problem := why_taken(launch.address, launch.port)) and UNSEEN in problem and time.monotonic() < limit:
+        time.sleep(POLL)
+    return problem
 
 
 def command(launch: Launch) -> list[str]:
@@ -165,7 +174,7 @@ def _last_words(log: Path) -> str:
 
 
 def watch_once(folder: Path) -> None:
-    """One step for every local Envoy: put it back when it is gone, turn its logs. Cheap; never waits. Raises LocalError."""
+    """One step for every local Envoy: put it back when it is gone, turn its logs. Cheap while all is well. Raises LocalError."""
     for home in homes(folder):
         with locked(home, wait=False) as mine:
             record = load(home / "envoy.json") if mine else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 LISTENING: Final = "0A"
+UNSEEN: Final = "a program that cannot be seen"  # another user's, or one that is just ending
 
 
 def why_taken(address: str, port: int) -> str:
@@ -29,7 +30,7 @@ def holder_of(port: int) -> str:
     for entry in os.listdir("/proc"):
         if entry.isdigit() and _has_socket(entry, inodes):
             return f"{_name(entry)} (pid {entry})"
-    return "a program of another user" if inodes else "a program that cannot be found"
+    return UNSEEN
 
 
 def _listeners(port: int) -> set[str]:

@@ -23,19 +23,26 @@ Stamp = tuple[int, int, int]
 
 @dataclass
 class Folder:
-    """Not frozen: it remembers the hash of each file as long as the file looks untouched."""
+    """Not frozen: it remembers the state, and the hash of each file, as long as the file looks untouched."""
 
     path: Path
     _hashes: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
+    _state: tuple[Stamp, State] | None = None
 
     def read_state(self) -> State | None:
         """What is live; None for a folder without any file of a gateway. Raises TargetRefused, TargetUnavailable."""
-        with self._readable():
-            try:
-                raw = (self.path / STATE).read_bytes()
-            except FileNotFoundError:
-                self._refuse_orphans()
-                return None
+        stamp = self._stamp(STATE)
+        if self._state is not None and self._state[0] == stamp:
+            return self._state[1]
+        raw = self.read(STATE)
+        if raw is None:
+            self._refuse_orphans()
+            return None
+        found = self._parsed(raw)
+        self._state = (stamp, found) if stamp is not None else None
+        return found
+
+    def _parsed(self, raw: bytes) -> State:
         try:
             return parse(raw)
         except ValueError as error:
@@ -60,6 +67,14 @@ class Folder:
 
     def _way_out(self) -> str:
         return f"bring {STATE} back, from {PREVIOUS}/{STATE} if it is good; or, to begin anew, stop Envoy and move the folder away"
+
+    def write_state(self, state: State) -> None:
+        """Where it differs from what stands there. Raises TargetUnavailable."""
+        if self._state is not None and self._state == (self._stamp(STATE), state):
+            return
+        self.write(STATE, state.text())
+        stamp = self._stamp(STATE)
+        self._state = (stamp, state) if stamp is not None else None
 
     def read(self, name: str) -> bytes | None:
         with self._readable():

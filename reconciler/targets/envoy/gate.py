@@ -4,6 +4,7 @@ Never in the listener: a revoked key would live on in connections that are open.
 Every string is escaped byte by byte, so that a name can hold anything and stays a string.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,6 +18,7 @@ from reconciler.targets.envoy.state import State
 from reconciler.targets.envoy.xds import GATE, ascii_json, typed
 
 PARTS: Final = ("sha256.lua", "scan.lua", "gate.lua")
+PLAIN: Final = re.compile(r"[ !#-\[\]-~]*")
 ROWS: Final = 1000  # rows in one Lua function: LuaJIT allows 65,536 constants in each
 
 
@@ -99,5 +101,7 @@ def expires(text: str) -> int:
 
 def quoted(text: str) -> str:
     """A Lua string: printable ASCII except quote and backslash as it is, every other byte as three decimal digits."""
+    if PLAIN.fullmatch(text):
+        return f'"{text}"'
     raw = text.encode("utf-8", "surrogatepass")
     return '"' + "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:03d}" for b in raw) + '"'

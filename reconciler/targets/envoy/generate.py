@@ -1,7 +1,7 @@
 """State -> every file of the gateway. Pure and deterministic: same state and settings, same bytes."""
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from reconciler.resource import Json, Mark, ResourceKey
@@ -36,16 +36,41 @@ SAMPLE: Final = State(  # one of everything that the generator writes
 
 
 def generate(state: State, settings: GatewaySettings, place: Place) -> dict[str, bytes]:
-    """Every file by its path below the gateway's directory. Raises ValueError for an entry that nothing can be generated from."""
-    cds, ecds, rds = clusters(state), gate(state, settings), routes(state)
-    return {
-        BOOTSTRAP: compact(bootstrap(settings.name, place)),
-        CDS: document(cds),
-        ECDS: document(ecds),
-        RDS: document(rds),
-        LDS: document(listener(settings, place)),
-        VALIDATE: compact(folded(cds, ecds, rds, place)),
-    }
+    """Every file by its path below the gateway's directory."""
+    return Generator(settings, place).files(state)
+
+
+@dataclass
+class Generator:
+    """Not frozen: it remembers what it made last, so that a change of addresses alone costs nothing but the clusters."""
+
+    settings: GatewaySettings
+    place: Place
+    _last: State | None = None
+    _files: dict[str, bytes] = field(default_factory=dict)
+
+    def files(self, state: State) -> dict[str, bytes]:
+        """Every file by its path below the gateway's directory. Same state, same bytes, whatever was made before."""
+        cds = clusters(state)
+        if self._last is None or not _same_but_addresses(self._last, state):
+            ecds, rds = gate(state, self.settings), routes(state)
+            self._files = {
+                BOOTSTRAP: compact(bootstrap(self.settings.name, self.place)),
+                ECDS: document(ecds),
+                RDS: document(rds),
+                LDS: document(listener(self.settings, self.place)),
+                VALIDATE: compact(folded(cds, ecds, rds, self.place)),
+            }
+        self._last = state
+        return {**self._files, CDS: document(cds)}
+
+
+def _same_but_addresses(one: State, other: State) -> bool:
+    """By identity: entries are values, and what was not changed is the same object."""
+    if one.keys is not other.keys or one.routes.keys() != other.routes.keys():
+        return False
+    pairs = ((entry, other.routes[name]) for name, entry in one.routes.items())
+    return all(a is b or (a.manifest is b.manifest and a.withdrawn == b.withdrawn and a.leaving == b.leaving) for a, b in pairs)
 
 
 def fingerprint(settings: GatewaySettings, place: Place) -> str:

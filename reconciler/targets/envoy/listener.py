@@ -26,6 +26,20 @@ from reconciler.targets.envoy.xds import (
 )
 
 ACCESS_LOG: Final = "access.log"
+# A cluster has more than a hundred statistics, and each question for one looks at all of them: at 1,000 endpoints an acknowledgement
+# would cost more than the update. What the writer asks for is kept, and what tells how an endpoint does.
+KEPT_PREFIXES: Final = ("cluster_manager.", "listener_manager.", "extension_config_discovery.", f"http.{LISTENER}.", "server.")
+KEPT_SUFFIXES: Final = (
+    ".membership_healthy",
+    ".membership_total",
+    ".outlier_detection.ejections_active",
+    ".upstream_cx_connect_fail",
+    ".upstream_rq_5xx",
+    ".upstream_rq_active",
+    ".upstream_rq_retry",
+    ".upstream_rq_timeout",
+    ".upstream_rq_total",
+)
 CONNECTIONS: Final = 50000
 STRIPPED: Final = (OURS, "x-request-timeout-seconds", "x-request-disconnect-disabled", "x-envoy-")
 LOG_FIELDS: Final[dict[str, Json]] = {  # bodies and keys never appear: `key` is the public id
@@ -69,6 +83,7 @@ def bootstrap(name: str, place: Place) -> Json:
         "node": {"id": f"reconciler-{name}", "cluster": "reconciler"},
         "admin": {"address": {"pipe": {"path": place.admin, "mode": 0o600}}},
         "dynamic_resources": {"lds_config": watched(place.path(LDS)), "cds_config": watched(place.path(CDS))},
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept()}}},
         "overload_manager": {
             "resource_monitors": [
                 {
@@ -81,6 +96,10 @@ def bootstrap(name: str, place: Place) -> Json:
             ]
         },
     }
+
+
+def _kept() -> Json:
+    return [*({"prefix": prefix} for prefix in KEPT_PREFIXES), *({"suffix": suffix} for suffix in KEPT_SUFFIXES)]
 
 
 def watched(path: str) -> Json:

@@ -62,14 +62,8 @@ def drifted(folder: Folder, state: State) -> list[str]:
 
 def unacknowledged(folder: Folder, versions: Mapping[str, str]) -> list[str]:
     """Files that stand there as they should, and that Envoy does not run."""
-    return [f"{name} is written and Envoy does not run it" for name in STATISTICS if _version(folder, name) != versions.get(name)]
-
-
-def _version(folder: Folder, name: str) -> str:
-    try:
-        return version_of(folder.read(name) or b"")
-    except (ValueError, KeyError, TypeError):
-        return ""
+    written = {name: version_of(folder.read(name) or b"") for name in STATISTICS}
+    return [f"{name} is written and Envoy does not run it" for name, version in written.items() if version != versions.get(name)]
 
 
 def undrained(state: State) -> list[str]:

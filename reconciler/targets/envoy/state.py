@@ -14,6 +14,7 @@ from typing import Final
 
 from reconciler.resource import Json, Mark, ResourceKey
 from reconciler.targets.envoy.manifest import Fields, KeyManifest, RouteManifest, key_json, read_key, read_route
+from reconciler.targets.envoy.xds import ascii_json
 from reconciler.targets.protocol import Claim
 
 FORMAT: Final = 1
@@ -82,19 +83,22 @@ class State:
     def settled(self, now: float) -> "State":
         return replace(self, routes={name: entry.settled(now) for name, entry in self.routes.items()})
 
-    def as_json(self) -> dict[str, Json]:
-        return {
-            "format": FORMAT,
-            "claim": {"instance": self.claim.instance, "rootCommit": self.claim.repo},
-            "routes": {name: entry.as_json() for name, entry in sorted(self.routes.items())},
-            "keys": {name: entry.as_json() for name, entry in sorted(self.keys.items())},
-            "files": dict(sorted(self.files.items())),
-            "made": self.made,
-        }
-
     def text(self) -> bytes:
-        """For people too: indented, sorted, one final line end."""
-        return (json.dumps(self.as_json(), sort_keys=True, indent=1, ensure_ascii=True) + "\n").encode()
+        """For people too: sorted, one line for each route and key, one final line end."""
+        claim: Json = {"instance": self.claim.instance, "rootCommit": self.claim.repo}
+        parts = (
+            f'"claim":{ascii_json(claim)}',
+            f'"files":{ascii_json(dict(self.files))}',
+            f'"format":{FORMAT}',
+            f'"keys":{{{_lines(self.keys)}}}',
+            f'"made":{ascii_json(self.made)}',
+            f'"routes":{{{_lines(self.routes)}}}',
+        )
+        return ("{" + ",\n".join(parts) + "}\n").encode()
+
+
+def _lines(entries: Mapping[str, RouteEntry | KeyEntry]) -> str:
+    return ",".join(f"\n{ascii_json(name)}:{ascii_json(entries[name].as_json())}" for name in sorted(entries))
 
 
 def parse(raw: bytes) -> State:

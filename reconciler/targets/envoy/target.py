@@ -18,7 +18,7 @@ from reconciler.local.envoy_record import Launch
 from reconciler.resource import Change, Observation, Resource, ResourceKey
 from reconciler.targets.envoy.acknowledge import Envoy
 from reconciler.targets.envoy.files import Folder
-from reconciler.targets.envoy.generate import fingerprint
+from reconciler.targets.envoy.generate import Generator, fingerprint
 from reconciler.targets.envoy.read import drifted, is_foreign, observation, unacknowledged, undrained
 from reconciler.targets.envoy.settings import read_settings
 from reconciler.targets.envoy.state import State
@@ -40,7 +40,9 @@ class EnvoyTarget:
         self._context = context
         self._folder = Folder(context.folder / self._settings.directory)
         self._admin = Admin(self._folder.path)
-        self._made = fingerprint(self._settings, self._place())
+        place = Place(str(self._folder.path), told(self._folder.path))
+        self._generator = Generator(self._settings, place)
+        self._made = fingerprint(self._settings, place)
         self._closed = threading.Event()
         self._seen = self._signature()
 
@@ -103,14 +105,11 @@ class EnvoyTarget:
                 cause.what, why=cause.why, todo=cause.todo, where=f"{self._settings.name} {cause.where}".strip(), code=cause.code
             ) from error
 
-    def _place(self) -> Place:
-        return Place(str(self._folder.path), told(self._folder.path))
-
     def _live(self) -> Live:
         context, home = self._context, local.home_of(self._context.folder, self._settings.name)
         return Live(
             self._settings,
-            self._place(),
+            self._generator,
             self._made,
             context,
             self._folder,

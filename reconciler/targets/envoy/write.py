@@ -13,12 +13,12 @@ from reconciler.errors import Busy, Problem, TargetRefused
 from reconciler.resource import Change, Outcome
 from reconciler.targets.envoy.acknowledge import Envoy, Rejected
 from reconciler.targets.envoy.files import GENERATED, Folder
-from reconciler.targets.envoy.generate import generate
+from reconciler.targets.envoy.generate import Generator
 from reconciler.targets.envoy.merge import Merged, merge
 from reconciler.targets.envoy.read import is_foreign
 from reconciler.targets.envoy.settings import GatewaySettings
 from reconciler.targets.envoy.state import State
-from reconciler.targets.envoy.xds import BOOTSTRAP, CDS, ECDS, LDS, RDS, STATE, VALIDATE, Place, hash_of
+from reconciler.targets.envoy.xds import BOOTSTRAP, CDS, ECDS, LDS, RDS, STATE, VALIDATE, hash_of
 from reconciler.targets.protocol import Context
 
 UNACKNOWLEDGED = "written; nobody answers at Envoy's admin address, so it is not known whether it runs"
@@ -33,7 +33,7 @@ class Live:
     """
 
     settings: GatewaySettings
-    place: Place
+    generator: Generator
     made: str
     context: Context
     folder: Folder
@@ -107,13 +107,11 @@ class GatewayWriter:
         return note
 
     def _files(self, state: State) -> dict[str, bytes]:
-        return generate(state, self.live.settings, self.live.place)
+        return self.live.generator.files(state)
 
     def _write_state(self, state: State) -> None:
-        content = state.text()
-        if self.live.folder.read(STATE) != content:
-            self._still_held()
-            self.live.folder.write(STATE, content)
+        self._still_held()
+        self.live.folder.write_state(state)
 
     def _still_held(self) -> None:
         if not self.live.context.still_held():
