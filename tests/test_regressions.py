@@ -19,7 +19,7 @@ from reconciler.state.record import Record
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import World
 from reconciler.targets.protocol import Claim, Context
-from tests.fleet import EAST, EDGE, INSTANCE, NOW, REPO, TARGETS, desired, endpoints, owner_of, plan, route, said, workload, world
+from tests.fleet import EAST, EDGE, INSTANCE, NOW, NOWHERE, REPO, TARGETS, desired, endpoints, owner_of, plan, route, said, workload, world
 
 
 def memory_target(world: World, lock: MemoryLock | None = None) -> MemoryTarget:
@@ -167,3 +167,13 @@ def test_rule_6_a_killed_pass_does_not_answer_a_lost_history() -> None:
 
     assert found.changes
     assert before_writes(Record(), wanted, found).head == ""
+
+
+def test_rule_4_pauses_count_while_their_cluster_cannot_be_read() -> None:
+    """All that is seen of them is routes that take no traffic any more."""
+    resting = tuple(route(name, *NOWHERE, paused=True) for name in "abc")
+    wanted = desired(*resting, *endpoints(*TEN[3:]), asleep="abc")
+    found = plan(wanted, world(*endpoints(*TEN), dark=[EAST]))
+
+    assert [trip.rule for trip in found.trips] == ["deletes"]
+    assert not found.changes

@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.desired import Guards
 from reconciler.plan.operations import RESTARTING
 from reconciler.plan.view import View
-from reconciler.resource import ChangeClass, Delete, Operation, Trip
+from reconciler.resource import ChangeClass, Delete, Operation, Trip, Update
 
 ENDPOINT: Final = "Endpoint"
 KEY: Final = "ApiKey"
@@ -36,19 +36,25 @@ def ending_of(operation: Operation) -> str:
     if isinstance(operation, Delete) and operation.effects.kind is ChangeClass.MIGRATE:
         return move(operation.owner)
     key = isinstance(operation, Delete) and operation.owner.startswith(KEY + "/")
-    return operation.owner if key or operation.effects.kind in ENDING else ""
+    return operation.owner if key or _ends(operation) else ""
+
+
+def _ends(operation: Operation) -> bool:
+    """A delete or a pause; a route alone that takes no traffic any more too, because its cluster may be unreadable."""
+    if isinstance(operation, Update) and operation.live.needs and not operation.desired.needs:
+        return True
+    return operation.effects.kind in ENDING
 
 
 def count(found: tuple[Operation, ...], begun: frozenset[str] = frozenset()) -> Counted:
     """A pause counts as a delete, a migration as a restart; what only finishes something `begun` does not count."""
     new = [op for op in found if ending_of(op) not in begun]
 
-    def owners(kind: str, classes: frozenset[ChangeClass]) -> frozenset[str]:
-        return frozenset(op.owner for op in new if op.effects.kind in classes and op.owner.startswith(kind + "/"))
-
-    deletes = owners(ENDPOINT, ENDING)
+    endpoints = [op for op in new if op.owner.startswith(ENDPOINT + "/")]
+    deletes = frozenset(op.owner for op in endpoints if _ends(op))
+    restarts = frozenset(op.owner for op in endpoints if op.effects.kind in RESTARTING)
     keys = frozenset(op.owner for op in new if isinstance(op, Delete) and op.owner.startswith(KEY + "/"))
-    return Counted(deletes, owners(ENDPOINT, RESTARTING) - deletes, keys)
+    return Counted(deletes, restarts - deletes, keys)
 
 
 def _begun(view: View) -> frozenset[str]:
