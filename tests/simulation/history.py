@@ -351,7 +351,10 @@ def kill(history: History) -> str:
     return f"the next pass is killed at checkpoint {history.faults.kill_at}; {commit(history)}"
 
 
-def kill_and_lose_state(history: History) -> str:
+def kill_and_lose_state(history: History) -> str | None:
+    """Not while the Settings are broken as well: then nothing at all says whose these targets are."""
+    if history.main.repo.settings() is None:
+        return None
     history._restart(history.main)
     history.main.lose_state()
     return "the process is killed, and the state folder is lost"

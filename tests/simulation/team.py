@@ -190,6 +190,7 @@ class Team:
         for cluster in repo.of(Cluster):
             if isinstance(cluster, Cluster) and repo.sound(cluster.id):
                 self.drains[cluster.name] = cluster.drain
+        self.left = {(route, backend): since for (route, backend), since in self.left.items() if backend in self.world.stored}
         live = {entry.mark.owner for entry in self.ours() if entry.mark}
         for owner in [*self.going, *self.moving]:
             document = repo.documents.get(owner)
@@ -214,10 +215,12 @@ class Team:
             return
         self.shown = plan.digest
         whole = seen.report is not None
-        if seen.operations or (whole and not plan.operations) or (whole and self.source.is_ancestor(self.acted, seen.head)):
-            self.acted = seen.head
         if whole and (not any(isinstance(one, Delete) for one in plan.operations) or plan.digest in self.acknowledged_digests()):
             self.amnesia = False
+        descends = whole and self.source.is_ancestor(self.acted, seen.head)
+        answered = whole and plan.digest in self.acknowledged_digests()
+        if not self.amnesia and (seen.operations or descends or answered or (whole and not plan.operations)):
+            self.acted = seen.head
         if self.state.record.remembered.revision == seen.head:
             found = seen.repo.settings()
             declared = any(isinstance(one, Settings) for one in seen.repo.documents.values())
