@@ -16,12 +16,13 @@ from reconciler.places import Places
 from reconciler.reconcile import Given, reconcile
 from reconciler.repo.memory import MemorySource
 from reconciler.report.model import Report
-from reconciler.resource import ResourceKey
+from reconciler.resource import Outcome, ResourceKey
 from reconciler.state.folder import StateFolder
 from reconciler.state.memory import MemoryState
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import World
 from reconciler.targets.protocol import Context
+from tests.fleet import NOW, desired, plan, route, workload, world
 
 BASE = (Path(__file__).parent / "cases" / "_base" / "platform.yaml").read_text()
 COMPILE = partial(compile_declarations, schemas=engine_schemas(), kinds={"ray": "memory", "envoy": "memory"})
@@ -303,3 +304,10 @@ def test_a_replica_that_moves_is_followed_at_once(ground: Ground) -> None:
 
     assert (report.exit_code, len(report.plan.rebinds)) == (0, 1)
     assert dict(ground.world.stored[route].binding.addresses)[key][0].startswith(f"team-a-a-{entry.since:.0f}")
+
+
+def test_what_was_replaced_is_created_by_a_later_pass_that_somebody_must_wait_for() -> None:
+    found = plan(desired(workload("a", zone="b"), route("a")), world(workload("a", zone="a"), route("a")))
+    done = Report(found, (), (), tuple(Outcome(op, True) for op in found.changes), NOW)
+
+    assert (done.waiting, done.exit_code) == (True, 2)

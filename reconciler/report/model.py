@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.errors import Problem, Severity
-from reconciler.resource import Health, Outcome, Plan, Reason, Replica
+from reconciler.resource import Health, Outcome, Plan, Reason, Replace, Replica
 
 ERRORS = frozenset({Reason.CONFLICT, Reason.UNREADABLE, Reason.INVALID})
 GUARDED = frozenset({Reason.GUARD, Reason.PROTECTED, Reason.APPROVAL})
@@ -50,7 +50,12 @@ class Report:
     @property
     def waiting(self) -> bool:
         """Does a later pass have something left to do that nobody needs to acknowledge?"""
-        return any(held.reason is Reason.WAITING for held in self.plan.held)
+        return self._replaced or any(held.reason is Reason.WAITING for held in self.plan.held)
+
+    @property
+    def _replaced(self) -> bool:
+        """What was replaced is gone so far: a later pass creates it again."""
+        return any(outcome.applied and isinstance(outcome.change, Replace) for outcome in self.outcomes or ())
 
     @property
     def exit_code(self) -> int:
@@ -63,4 +68,4 @@ class Report:
         if reasons & GUARDED:
             return 3
         left = self.plan.changes or self.plan.heals if self.outcomes is None else ()
-        return 2 if left or reasons else 0
+        return 2 if left or reasons or self._replaced else 0
