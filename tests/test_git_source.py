@@ -327,7 +327,7 @@ def test_a_damaged_cache_is_an_error_and_no_shorter_set(work: Path, tmp_path: Pa
     ("said", "code", "later"),
     [
         ("fatal: write error: No space left on device", "R12", True),
-        ("error: unable to create temporary file: Permission denied", "R1", False),
+        ("error: unable to create temporary file: Permission denied", "R12", True),
         ("git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.", "R3", False),
         ("fatal: unable to access 'https://h/': Could not resolve host: h", "R2", True),
         ("ssh: connect to host h port 22: Connection timed out", "R2", True),
@@ -405,6 +405,11 @@ def test_one_cache_per_url_whatever_its_credentials() -> None:
     assert one.slug == other.slug
     assert remote_of("git@example.com:team/x.git", {TOKEN: "t"}).config == ()
     assert remote_of("ssh://git@example.com/x.git", {}).url == "ssh://git@example.com/x.git"
+
+
+def test_a_cache_that_cannot_be_made_says_so(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert refused(work, tmp_path / "file").problem.code == "R12"
 
 
 def test_a_missing_git_program_says_so(tmp_path: Path) -> None:

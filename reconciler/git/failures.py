@@ -4,7 +4,7 @@ R1  git failed in a way that is not listed     R6  not a Git repository, or one 
 R2  unreachable (later may help)               R7  objects missing, damaged or cut off (later may help)
 R3  the token, key or host key is refused      R8  the folder belongs to another user
 R4  the branch does not exist                  R9  a shallow clone
-R5  no commits                                 R10 the branch moved while it was pushed to; R11 too large; R12 disk full
+R5  no commits                                 R10 the branch moved while it was pushed to; R11 too large; R12 cache not writable
 """
 
 import re
@@ -18,9 +18,9 @@ _LATER: Final = "the last commit that was fetched stays in force; it is tried ag
 FAILURES: Final = (
     (
         "R12",
-        r"No space left on device|[Dd]isk quota",
-        "cannot be fetched: the disk of the Git cache is full",
-        "free some space; it is tried again",
+        r"No space left on device|[Dd]isk quota|insufficient permission|unable to create temporary",
+        "cannot be fetched: the Git cache cannot be written",
+        "make room below the state folder, or correct its rights; it is tried again",
     ),
     ("R8", r"dubious ownership", "belongs to another user", "if you trust it: git config --global --add safe.directory {where}"),
     ("R9", r"shallow roots|shallow update not allowed", "is a shallow clone", "clone it with its history (fetch-depth: 0)"),

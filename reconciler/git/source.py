@@ -62,7 +62,10 @@ class GitSource:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise RepoError(
-                f"the Git cache {self.folder} cannot be made", why=error.strerror or "", todo="free or allow the folder"
+                f"the Git cache {self.folder} cannot be made",
+                why=error.strerror or "",
+                todo="make room, or correct the rights of the folder",
+                code="R12",
             ) from error
         answer = self.git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(self.folder))
         if answer.code:

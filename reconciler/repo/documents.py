@@ -11,12 +11,14 @@ from typing import Final
 from pydantic import ValidationError
 
 from reconciler.errors import Problem, Severity
+from reconciler.repo.identity import could_be_ours, heading, identity_of, identity_of_marks, subject_of
+from reconciler.repo.scalars import Value
 from reconciler.repo.snapshot import Declaration, Place
-from reconciler.repo.yaml_reader import Mark, Value, YamlDocument, YamlFault, parse, parse_carefully
-from reconciler.schema.base import API_VERSION, GROUP
-from reconciler.schema.explain import Refusal, explain, later, nearest, some, unknown
-from reconciler.schema.kinds import KINDS, LATER_KINDS, SCOPES, Scope, declaration_id
-from reconciler.schema.metadata import ALLOW, NAME, Document
+from reconciler.repo.yaml_faults import Mark, YamlFault
+from reconciler.repo.yaml_reader import YamlDocument, parse, parse_carefully
+from reconciler.schema.explain import Refusal, explain
+from reconciler.schema.kinds import KINDS
+from reconciler.schema.metadata import ALLOW, Document
 from reconciler.schema.secrets import may_hold_secrets, secret_in
 
 WAIVABLE: Final = frozenset({"E70"})
@@ -120,7 +122,7 @@ class _Reading:
     def __init__(self, path: str, document: YamlDocument, places: DocumentPlaces, data: bytes, suspicious: bool) -> None:
         self.path, self.document, self.places, self.data, self.suspicious = path, document, places, data, suspicious
         self.id = self._identity()
-        self.subject = _subject(self.id)
+        self.subject = subject_of(self.id)
 
     def result(self) -> tuple[Declaration[object] | Invalid | Broken, tuple[Problem, ...]]:
         """What the document is, and warnings about it."""
@@ -133,7 +135,7 @@ class _Reading:
             return self._declaration(self.id, valid), warnings
         if self.id is not None:
             return Invalid(self.id, self.places(""), errors), warnings
-        return Broken(errors, self.document.text or self.data, self._is_ours()), warnings
+        return Broken(errors, self.document.text or self.data, self.document.broken or could_be_ours(self.document.value)), warnings
 
     def _declaration(self, id_: str, valid: Document) -> Declaration[object]:
         meta = valid.metadata
@@ -143,16 +145,7 @@ class _Reading:
     def _identity(self) -> str | None:
         if any(fault.pointer in _IDENTITY for fault in self.document.faults):
             return None
-        return _identity_of_marks(self.document.marks) if self.document.broken else identity_of(self.document.value)
-
-    def _is_ours(self) -> bool:
-        """Could it be one of ours, as far as anybody can see?"""
-        value = self.document.value
-        if not isinstance(value, dict):
-            return self.document.broken
-        if "apiVersion" in value:
-            return _meant_for_us(value["apiVersion"])
-        return bool(nearest(str(value.get("kind", "")), SCOPES))
+        return identity_of_marks(self.document.marks) if self.document.broken else identity_of(self.document.value)
 
     def _validate(self) -> tuple[Document | None, list[Refusal]]:
         value = self.document.value
@@ -162,7 +155,7 @@ class _Reading:
             return None, [
                 Refusal((), "E77", "this document is no declaration", "a declaration is a mapping with apiVersion, kind, metadata and spec")
             ]
-        refusals = _heading(value)
+        refusals = heading(value)
         model = KINDS.get(str(value.get("kind")))
         if model is None or any(refusal.code == "E77" and refusal.at == ("apiVersion",) for refusal in refusals):
             return None, refusals
@@ -187,74 +180,6 @@ class _Reading:
         return replace(problem, severity=Severity.WARNING) if refusal.code in _waived(self.document.value) else problem
 
 
-def identity_of(value: Value) -> str | None:
-    """The id of a declaration, as soon as its kind, name and workspace are readable; else None."""
-    if not isinstance(value, dict):
-        return None
-    kind, metadata = value.get("kind"), value.get("metadata", {})
-    if not isinstance(kind, str) or kind not in SCOPES or not isinstance(metadata, dict) or not _meant_for_us(value.get("apiVersion", "")):
-        return None
-    name = metadata.get("name", "default" if kind == "Settings" else None)
-    return _id(kind, metadata.get("workspace"), name)
-
-
-def _meant_for_us(version: Value) -> bool:
-    """Ours, ours with a typing mistake, or none: other groups have kinds of the same names (Gateway, Cluster)."""
-    return version == "" or (isinstance(version, str) and (version.split("/")[0] == GROUP or bool(nearest(version, [API_VERSION]))))
-
-
-def _id(kind: str, workspace: Value, name: Value) -> str | None:
-    if SCOPES[kind] is Scope.GLOBAL:
-        workspace = None
-    elif SCOPES[kind] is Scope.WORKSPACE and workspace is None:
-        workspace = "default"
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        return None
-    if workspace is not None and not (isinstance(workspace, str) and NAME.fullmatch(workspace)):
-        return None
-    return declaration_id(kind, workspace or "", name)
-
-
-def _identity_of_marks(marks: Mapping[str, Mark]) -> str | None:
-    """The identity of a document that breaks off later: only once its metadata is closed by a further key."""
-    top = [pointer for pointer in marks if pointer.count("/") == 1]
-    if "/metadata" not in top or top[-1] == "/metadata" or "/kind" not in marks or "/apiVersion" not in marks:
-        return None
-    kind = marks["/kind"].text
-    workspace, name = marks.get("/metadata/workspace"), marks.get("/metadata/name")
-    if kind not in SCOPES or name is None or marks["/apiVersion"].text != API_VERSION:
-        return None
-    return _id(kind, workspace.text if workspace else None, name.text)
-
-
-def _heading(value: Mapping[str, Value]) -> list[Refusal]:
-    """What is wrong with apiVersion and kind."""
-    version, kind = value.get("apiVersion"), value.get("kind")
-    refusals = []
-    if version is None:
-        refusals.append(
-            Refusal(
-                ("apiVersion",),
-                "E77",
-                "no apiVersion",
-                "every YAML document outside hidden folders is a declaration",
-                f"add apiVersion: {API_VERSION}, or move it",
-            )
-        )
-    elif version != API_VERSION:
-        todo = f"write {API_VERSION}" if nearest(str(version), [API_VERSION]) else "move it into a hidden folder, or out of the repo"
-        refusals.append(
-            Refusal(("apiVersion",), "E77", f"apiVersion '{str(version)[:60]}' is not ours", f"declarations here are {API_VERSION}", todo)
-        )
-    elif kind is None:
-        refusals.append(Refusal(("kind",), "E76", "'kind' is missing", f"known are {some(KINDS)}", "add it"))
-    elif isinstance(kind, str) and kind in LATER_KINDS:
-        refusals.append(later(LATER_KINDS[kind], ("kind",)))
-    elif not isinstance(kind, str) or kind not in KINDS:
-        refusals.append(unknown("kind", str(kind), SCOPES, ("kind",)))
-    return refusals
-
-
 def _secrets(value: Value, at: tuple[str | int, ...]) -> list[Refusal]:
     """E70, without the value."""
     if isinstance(value, str):
@@ -273,10 +198,6 @@ def _waived(value: Value) -> frozenset[str]:
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     text = annotations.get(ALLOW) if isinstance(annotations, dict) else None
     return WAIVABLE & {code.strip() for code in text.split(",")} if isinstance(text, str) else frozenset()
-
-
-def _subject(id_: str | None) -> str:
-    return f"{id_[0].lower()}{id_[1:].replace('/', ' ', 1)}" if id_ else ""
 
 
 def _problem(path: str, fault: YamlFault, subject: str, owner: str | None) -> Problem:

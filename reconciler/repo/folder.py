@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler.errors import RepoError
 from reconciler.repo.source import UNCOMMITTED, File, Mode, Revision
-from reconciler.repo.yaml_reader import MAX_BYTES
+from reconciler.repo.yaml_faults import MAX_BYTES
 
 MAX_ENTRIES = 200_000  # of all kinds: somebody pointed at /
 

@@ -18,7 +18,7 @@ from reconciler.errors import Problem, RepoError, Severity
 from reconciler.repo.documents import Broken, FileResult, printable, problems_of, read_file, unread_file
 from reconciler.repo.snapshot import Place, Snapshot
 from reconciler.repo.source import UNCOMMITTED, File, Mode, Revision, Source
-from reconciler.repo.yaml_reader import MAX_BYTES, Mark, YamlFault, too_large
+from reconciler.repo.yaml_faults import MAX_BYTES, Mark, YamlFault, too_large
 
 MAX_FILES: Final = 20_000
 MAX_TOTAL: Final = 256 * 1024 * 1024

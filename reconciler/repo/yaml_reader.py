@@ -1,8 +1,7 @@
 """YAML to plain values and places: bounded, strict, and as fast as libyaml's events.
 
-Scalars follow YAML 1.2's core schema, not 1.1: only `true` and `false` are booleans (a workspace may be called `no`), dates, `1:30`,
-`0123`, `1_000` and numbers beyond 64 bits are texts. Refused, because each has lost somebody's data in silence: duplicate keys, merge keys,
-tags, keys that are no texts. Aliases work, and what they expand to is bounded.
+Refused, because each has lost somebody's data in silence: duplicate keys, merge keys, tags, keys that are no texts. Aliases work, and
+what they expand to is bounded.
 
 Two ways through the same code: the fast one builds values only and gives up at the first irregularity; the careful one then reads each
 document for itself (`---` at the start of a line always separates documents, also in broken ones), keeps the place of everything and
@@ -13,52 +12,28 @@ and a file of brackets would end the process.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]  # the stubs hide libyaml's parser
 
-MAX_BYTES: Final = 1024 * 1024
-MAX_DOCUMENTS: Final = 1000
-MAX_DEPTH: Final = 64
-MAX_NODES: Final = 200_000
-MAX_ALIASED: Final = 10_000  # nodes that aliases may add to one document
+from reconciler.repo.scalars import Value, resolve
+from reconciler.repo.yaml_faults import (
+    MAX_ALIASED,
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_DOCUMENTS,
+    MAX_NODES,
+    Mark,
+    YamlFault,
+    syntax_fault,
+    too_much,
+    unreadable,
+)
 
-Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
-
-_INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_WORDS: Final = {
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys(("null", "Null", "NULL", "~", ""), None),
-}
-_FIRST: Final = frozenset("0123456789+-.tTfFnN~")
 _TEXT_TAGS: Final = (None, "!", "tag:yaml.org,2002:str")
 _MARKER: Final = re.compile(rb"^(?:---|\.\.\.)(?=\s|\Z)", re.MULTILINE)
 _ONLY_DIRECTIVES: Final = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*(?:#[^\n]*)?\r?\n|%YAML [^\n]*\n)*")
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where something is written: line and column count from 1. text: the scalar as it stands there."""
-
-    line: int
-    column: int
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class YamlFault:
-    """A mistake in the text. pointer: the value that it spoils, or None where it ends the document."""
-
-    mark: Mark
-    code: str
-    what: str
-    why: str = ""
-    todo: str = ""
-    pointer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +60,6 @@ class _Stop(Exception):
 
     def __init__(self, fault: YamlFault) -> None:
         self.fault = fault
-
-
-def resolve(text: str) -> Value:
-    """The value of a plain scalar."""
-    if not text:
-        return None
-    if text[0] not in _FIRST:
-        return text
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INT.fullmatch(text):
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-    if _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit():
-        number = float(text)
-        return number if isfinite(number) else text
-    return text
 
 
 class _Builder:
@@ -131,7 +90,7 @@ class _Builder:
     def node(self, event: Any, pointer: str, depth: int) -> Value:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            self.stop(event, *_too_much(depth))
+            self.stop(event, *too_much(depth))
         before, kind = self.nodes, type(event)
         if kind is yaml.ScalarEvent:
             value = self.scalar(event)
@@ -246,12 +205,6 @@ class _Builder:
         raise _Stop(YamlFault(Mark(start.line + self.first_line, start.column + 1), "E74", what, why, todo))
 
 
-def _too_much(depth: int) -> tuple[str, str, str]:
-    if depth > MAX_DEPTH:
-        return "nested too deeply", f"at most {MAX_DEPTH} levels", "make it flatter"
-    return "too many values in one document", f"at most {MAX_NODES}", "split it"
-
-
 def _height(value: Value, known: dict[int, int]) -> int:
     """Levels of a value; each shared part is measured once."""
     if not isinstance(value, dict | list):
@@ -264,7 +217,7 @@ def _height(value: Value, known: dict[int, int]) -> int:
 
 def parse(data: bytes) -> tuple[YamlDocument, ...]:
     """Every document of a file, in order; never raises. Values only where all is well, places and faults where not."""
-    fault = _unreadable(data)
+    fault = unreadable(data)
     if fault is not None:
         return (YamlDocument(fault.mark.line, None, (fault,), text=data[:MAX_BYTES]),)
     try:
@@ -280,7 +233,7 @@ def parse(data: bytes) -> tuple[YamlDocument, ...]:
 
 def parse_carefully(data: bytes) -> tuple[YamlDocument, ...]:
     """The same documents with their places; a mistake ends its own document only."""
-    fault = _unreadable(data)
+    fault = unreadable(data)
     if fault is not None:
         return (YamlDocument(fault.mark.line, None, (fault,), text=data[:MAX_BYTES]),)
     chunks = list(_chunks(data))
@@ -308,68 +261,13 @@ def _document(chunk: bytes, line: int) -> Iterator[YamlDocument]:
     except _Stop as stop:
         yield _broken(chunk, line, builder, stop.fault)
     except yaml.YAMLError as error:
-        yield _broken(chunk, line, builder, _syntax(error, chunk, line))
+        yield _broken(chunk, line, builder, syntax_fault(error, chunk, line))
 
 
 def _broken(chunk: bytes, line: int, builder: _Builder, fault: YamlFault) -> YamlDocument:
     return YamlDocument(line, None, (*builder.faults, fault), builder.marks, chunk)
 
 
-def _syntax(error: yaml.YAMLError, chunk: bytes, first_line: int) -> YamlFault:
-    """libyaml's words, with the usual causes said first."""
-    spot = getattr(error, "problem_mark", None)
-    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
-    mark = Mark(spot.line + first_line, spot.column + 1) if spot is not None else Mark(first_line, 1)
-    context = str(getattr(error, "context", None) or "")
-    if "cannot start any token" in problem and spot is not None and _line(chunk, spot.line).lstrip(b" ").startswith(b"\t"):
-        return YamlFault(mark, "E74", "a tab", "YAML indents with spaces only", "replace the tab by spaces")
-    if "mapping values are not allowed" in problem:
-        return YamlFault(
-            mark,
-            "E74",
-            "not YAML: a second ': ' on the line, or a wrong indent",
-            problem,
-            "indent it as its neighbours, or quote the value",
-        )
-    if "did not find expected key" in problem or "<block end>" in problem:
-        return YamlFault(mark, "E74", "not YAML: a wrong indent, or a missing ':'", problem, "indent it as its neighbours")
-    return YamlFault(mark, "E74", f"not YAML: {problem}", context, "correct the line or the one before it")
-
-
-def _line(data: bytes, number: int) -> bytes:
-    return data.split(b"\n", number + 1)[number] if data.count(b"\n") >= number else b""
-
-
 def _too_many(data: bytes) -> YamlDocument:
     fault = YamlFault(Mark(1, 1), "E74", "too many documents in one file", f"at most {MAX_DOCUMENTS}", "split the file")
     return YamlDocument(1, None, (fault,), text=data)
-
-
-def _unreadable(data: bytes) -> YamlFault | None:
-    if len(data) > MAX_BYTES:
-        return too_large(len(data))
-    if (place := data.find(b"\0")) >= 0:
-        return YamlFault(_mark_at(data, place), "E74", "a NUL byte", "this is no text file", "save it as UTF-8 text")
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return YamlFault(
-            _mark_at(data, error.start), "E74", "not UTF-8", f"byte 0x{data[error.start]:02x} begins no character", "save it as UTF-8"
-        )
-    return None
-
-
-def too_large(size: int) -> YamlFault:
-    """Said before such a file is read at all."""
-    return YamlFault(
-        Mark(1, 1),
-        "E74",
-        f"the file has {size / 1024 / 1024:.1f} MiB",
-        "at most 1 MiB per file is read",
-        "split it, or move it out of the repo",
-    )
-
-
-def _mark_at(data: bytes, place: int) -> Mark:
-    before = data[:place]
-    return Mark(before.count(b"\n") + 1, place - (before.rfind(b"\n") + 1) + 1)
