@@ -17,7 +17,7 @@ from reconciler.targets.ray.answer import parse
 from reconciler.targets.ray.client import RayClient, Token
 from reconciler.targets.ray.document import marked
 from reconciler.targets.ray.health import last_words
-from reconciler.targets.ray.read import observe, read_state
+from reconciler.targets.ray.read import FailedSince, observe, read_state
 from reconciler.targets.ray.render import render_workload
 
 OURS = Claim("default", "root")
@@ -352,3 +352,24 @@ def test_the_reason_of_a_dead_replica_comes_from_its_log(board: Dashboard, clien
 )
 def test_last_words(text: str, words: str | None) -> None:
     assert last_words(text) == words if words is not None else last_words(text).startswith("engine exited")
+
+
+def test_the_time_of_giving_up_is_not_moved_by_other_writes() -> None:
+    failed = FailedSince()
+
+    def since(deployed_at: float, status: str = "DEPLOY_FAILED", attempt: int = 0) -> float | None:
+        raw = {
+            **application(submitted(attempt=attempt), status, engine=deployment(status="DEPLOY_FAILED")),
+            "last_deployed_time_s": deployed_at,
+        }
+        with contextlib.closing(RayClient("http://127.0.0.1:9", Token(""))) as nobody:
+            seen = failed.put_in(observe("lab", parse(answer(raw)), {}, OURS, nobody, NOW))
+        facts = seen.resources[RESOURCE.key].serving
+        assert facts is not None
+        return facts.since
+
+    assert since(90.0) == 90.0
+    assert since(95.0) == 90.0
+    assert since(97.0, "DEPLOYING") == 97.0
+    assert since(97.0) == 90.0
+    assert since(99.0, attempt=1) == 99.0

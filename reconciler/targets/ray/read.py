@@ -17,6 +17,31 @@ from reconciler.targets.ray.document import attempt_of, key_of, mark_of, plain, 
 from reconciler.targets.ray.health import message_of, serving
 
 
+class FailedSince:
+    """When Serve gave up on each application, for as long as this process lives: any PUT, also of another application, moves the time that
+    Serve itself tells, and a waiting retry would wait for ever in a busy repo."""
+
+    def __init__(self) -> None:
+        self._known: dict[ResourceKey, tuple[LiveResource, float]] = {}
+
+    def put_in(self, observation: Observation) -> Observation:
+        """The reading with these times in it."""
+        found = {key: self._settled(key, live) for key, live in observation.resources.items()}
+        self._known = {key: known for key, known in self._known.items() if key in found}
+        return replace(observation, resources=found)
+
+    def _settled(self, key: ResourceKey, live: LiveResource) -> LiveResource:
+        facts, known = live.serving, self._known.get(key)
+        if known is not None and (known[0].manifest, known[0].binding) != (live.manifest, live.binding):
+            known = None
+            del self._known[key]
+        if facts is None or not facts.gave_up or facts.since is None:
+            return live
+        since = known[1] if known is not None else facts.since
+        self._known[key] = (live, since)
+        return replace(live, serving=replace(facts, since=since))
+
+
 def read_state(client: RayClient, timeout: float = TIMEOUT) -> ServeState:
     """Serve as it is. Raises TargetUnavailable for an empty answer that nothing confirms."""
     state = parse(client.applications(timeout))

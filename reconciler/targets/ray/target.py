@@ -21,7 +21,7 @@ from reconciler.targets.protocol import Context, Writer
 from reconciler.targets.ray.answer import ServeState
 from reconciler.targets.ray.client import LIGHT_TIMEOUT, RayClient, Token
 from reconciler.targets.ray.problems import local_problems
-from reconciler.targets.ray.read import observe, read_state
+from reconciler.targets.ray.read import FailedSince, observe, read_state
 from reconciler.targets.ray.settings import RaySettings, settings_of
 from reconciler.targets.ray.write import First, RayWriter
 
@@ -43,10 +43,12 @@ class RayTarget:
         self._spec, self._context, self._settings = spec, context, settings
         self._closed = threading.Event()
         self._clients: dict[str, RayClient] = {}
+        self._failed = FailedSince()
 
     def read(self, wanted: Mapping[ResourceKey, Resource]) -> Observation:
         client = self._client("pass")
-        return observe(self._spec.name, read_state(client), wanted, self._context.claim, client, self._context.now())
+        seen = observe(self._spec.name, read_state(client), wanted, self._context.claim, client, self._context.now())
+        return self._failed.put_in(seen)
 
     @contextlib.contextmanager
     def session(self, plan: Sequence[Change]) -> Iterator[Writer]:
