@@ -96,3 +96,20 @@ def test_foreign_text_sends_no_control_characters() -> None:
 )
 def test_values_of_fields_that_may_be_secret_are_not_shown(pointer: str, sensitive: bool) -> None:
     assert is_sensitive(pointer) is sensitive
+
+
+def test_several_passes_are_one_report() -> None:
+    from dataclasses import replace
+
+    from reconciler.report.combine import combined
+    from tests.report_cases import CREATE, IN_PLACE, REBIND, Outcome
+
+    first = report(plan(CREATE, IN_PLACE), outcomes=(Outcome(IN_PLACE, False, "away"), Outcome(CREATE, True), Outcome(REBIND, True)))
+    last = replace(report(plan(), outcomes=(Outcome(IN_PLACE, True),)), at=NOW + 60)
+
+    whole = combined([first, last])
+
+    assert [(outcome.change, outcome.applied) for outcome in whole.outcomes or ()] == [(CREATE, True), (IN_PLACE, True)]
+    assert whole.at == NOW + 60
+    assert whole.exit_code == 0
+    assert plan_as_text(whole).startswith("Applied at 8d1f0c2: 2 changes applied. 8 endpoints unchanged.\n")

@@ -66,6 +66,7 @@ def _until_nothing_waits(ready: "Given", limit: float) -> "Iterator[Report]":
         report = reconcile(ready)
         yield report
         pause = TROUBLED if report.exit_code == 1 else PAUSE
-        if not report.waiting or time.monotonic() + pause > end:
+        moved = any(outcome.applied for outcome in report.outcomes or ())  # then one more pass sees what came of it
+        if not (report.waiting or moved) or time.monotonic() + pause > end:
             return
         time.sleep(pause)

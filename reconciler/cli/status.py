@@ -36,8 +36,8 @@ def run(parsed: argparse.Namespace) -> int:
     colour = colour_wanted(parsed.no_color)
     emit("".join(endpoint_as_text(one, now, colour) for one in statuses) if parsed.endpoint else statuses_as_text(statuses, now, colour))
     if seen.daemon is None:
-        age = f"{age_text(now - seen.at)} ago" if seen.at else "never"
-        note(f"No daemon runs on this state folder; this is what the last pass saw ({age}).")
+        what = f"this is what the last pass saw ({age_text(now - seen.at)} ago)" if seen.at else "no pass was made yet"
+        note(f"No daemon runs on this state folder; {what}.")
     return 0
 
 

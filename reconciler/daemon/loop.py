@@ -10,7 +10,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -30,7 +30,7 @@ from reconciler.resource import Json
 from reconciler.state.folder import StateFolder
 from reconciler.state.lock import Lock
 
-PATIENCE: Final = 5.0  # seconds after SIGTERM in which a pass may come to its own end
+PATIENCE: Final = 3.0  # seconds after SIGTERM in which a pass may come to its own end
 ENDED: Final = Problem("D3", "the daemon is ending", todo="start it again with `reconciler run`")
 
 
@@ -90,6 +90,8 @@ class Daemon:
     def run(self, work: Work, timing: Timing) -> int:
         """Until SIGTERM. The exit code: 0, because being told to end is no error."""
         self._log.info("daemon_started", pid=os.getpid(), state=str(self._folder), interval=timing.interval)
+        with suppress(ReconcilerError):  # a record that cannot be read is said by the first pass
+            self._news.remember(work.given.state.load().statuses)
         schedule = Schedule(timing, random.random)
         watchers = Watchers(self.bell.hint, self._log)
         keeper = Keeper(work.look, timing.keep, self._log)
@@ -157,7 +159,7 @@ class Daemon:
         failed = any(not outcome.applied for outcome in report.outcomes or ())
         if failed or report.plan.unreadable:
             return Found.TROUBLE_AND_WAITING if report.waiting else Found.TROUBLE
-        if report.waiting:
+        if report.waiting or report.outcomes:  # what was written shows in the statuses of the next pass
             return Found.WAITING
         return Found.CHANGED if self._fresh else Found.NOTHING
 

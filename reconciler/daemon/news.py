@@ -22,6 +22,10 @@ class News:
         self._problems: frozenset[str] = frozenset()
         self._revision = ""
 
+    def remember(self, statuses: Mapping[str, EndpointStatus]) -> None:
+        """What an earlier daemon has said already."""
+        self._statuses = statuses
+
     def tell(self, report: Report, seconds: float) -> bool:
         """Log a pass. Was there anything new in it?"""
         log = self._log.bind(revision=short_revision(report.plan.revision))

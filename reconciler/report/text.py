@@ -70,7 +70,7 @@ def verdict(report: Report, colour: bool = False) -> str:
         head = f"Plan {short_digest(plan.digest)} at {at}: {_counts(plan.operations)}."
     else:
         head = f"Applied at {at}: {_outcome_counts(report.outcomes)}."
-    return paint(head, "bold", colour) + f"{_held_counts(plan)} {_unchanged(plan)}".rstrip()
+    return paint(head, "bold", colour) + f"{_held_counts(plan)} {_unchanged(report)}".rstrip()
 
 
 def _nothing(report: Report, at: str, colour: bool) -> str:
@@ -103,10 +103,11 @@ def _held_counts(plan: Plan) -> str:
     return f" Held: {', '.join(parts)}." if parts else " Held: none." if plan.operations else ""
 
 
-def _unchanged(plan: Plan) -> str:
-    touched = {operation.owner for operation in plan.operations if operation.owner.startswith("Endpoint/")}
-    touched |= {held.subject for held in plan.held if held.subject.startswith("Endpoint/")}
-    left = plan.endpoints - len(touched)
+def _unchanged(report: Report) -> str:
+    plan = report.plan
+    touched = {operation.owner for operation in plan.operations} | {held.subject for held in plan.held}
+    touched |= {outcome.change.owner for outcome in report.outcomes or ()}
+    left = plan.endpoints - sum(owner.startswith("Endpoint/") for owner in touched)
     return f"{plural(left, 'endpoint')} unchanged." if left > 0 else ""
 
 
