@@ -18,6 +18,7 @@ from replicas import Replicas
 from reconciler import checkpoint
 from reconciler.errors import Busy, TargetRefused, TargetUnavailable
 from reconciler.local import envoy as local
+from reconciler.local.process import free_port
 from reconciler.resource import Json
 from reconciler.targets.envoy import clusters
 from reconciler.targets.envoy.state import RouteEntry
@@ -372,6 +373,34 @@ def test_settings_of_the_gateway_are_applied_without_any_change_of_a_route(up: B
     assert up.write() == []
     assert not up.pending()
     assert up.ask(CHAT, key="alice", raw=large).status == 413
+
+
+def test_the_gateway_moves_to_another_port(up: Box) -> None:
+    up.port = free_port()
+    assert up.pending()
+    assert up.write() == []
+    assert up.ask(CHAT, {}, "alice").status == 200
+    assert not up.pending()
+
+
+def test_settings_that_envoy_refuses_keep_the_listener_and_stop_no_route(up: Box) -> None:
+    good = up.port
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        up.port = other.getsockname()[1]
+        with pytest.raises(TargetRefused, match="new settings are refused"):
+            up.write()
+        assert up.pending()
+        [outcome] = up.write(up.change(up.route("team-a/new"), "127.0.0.1:1"))
+        assert outcome.applied
+        assert "refused" in outcome.message
+        taken, up.port = up.port, good
+        assert up.ask("/team-a/new/v1/models", key="alice").code == "no_healthy_replica"
+        up.port = taken
+    assert up.write() == []
+    assert not up.pending()
+    assert up.ask(CHAT, {}, "alice").status == 200
 
 
 def test_without_run_the_files_are_written_and_it_is_said_that_nobody_answered(box: Box) -> None:

@@ -68,12 +68,17 @@ class Envoy:
             now = self._stats()
             if _number(now, prefix, "update_success") < _number(before, prefix, "update_success"):
                 before = {}  # another Envoy, that has read the files as they are now
-            if now.get(f"{prefix}.version_text") == wanted and _rose(before, now, prefix, "update_success"):
+            if now.get(f"{prefix}.version_text") == wanted and self._looked_again(before, now, prefix, wanted):
                 return
             if any(_rose(before, now, prefix, kind) for kind in REFUSALS):
                 raise Rejected(_reason(self.folder.path / ENVOY_LOG, log) or f"Envoy refused {name} and gave no reason")
             time.sleep(POLL)
         raise TargetUnavailable(f"Envoy does not take {name} within {LIMIT:.0f} s", where=str(self.folder.path), code="T35")
+
+    @staticmethod
+    def _looked_again(before: Mapping[str, str], now: Mapping[str, str], prefix: str, wanted: str) -> bool:
+        """The version alone tells, but where it was this one before: after a refusal, when the good file is put back."""
+        return before.get(f"{prefix}.version_text") != wanted or _rose(before, now, prefix, "update_success")
 
     def _stats(self) -> Mapping[str, str]:
         for _ in range(2):

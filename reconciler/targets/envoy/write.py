@@ -42,9 +42,17 @@ class Live:
     refuses: Callable[[bytes], str]
 
 
-@dataclass(frozen=True, slots=True)
+class ListenerRejected(Exception):
+    """The gateway's own settings are refused, not a route. Never leaves this module."""
+
+
+@dataclass
 class GatewayWriter:
+    """One session. Not frozen: a listener that is refused is left as it was for the rest of it, and routes are written all the same."""
+
     live: Live
+    kept_listener: bytes | None = None
+    refusal: str = ""
 
     def write(self, wave: Sequence[Change]) -> Iterator[Outcome]:
         """One outcome per change; an empty wave puts right what is pending. Raises TargetError, Busy."""
@@ -58,11 +66,26 @@ class GatewayWriter:
         if wave and not good:
             return refused
         try:
-            note = self._settle(merged)
+            note = self._settle_with_any_listener(merged)
         except Rejected as rejection:
             self._put_back(state)
             return [*refused, *self._isolate(good, str(rejection))]
-        return [*refused, *(Outcome(change, True, note) for change in good)]
+        if self.refusal and not wave:
+            raise self._bad_settings()
+        return [*refused, *(Outcome(change, True, self.refusal or note) for change in good)]
+
+    def _settle_with_any_listener(self, merged: Merged) -> str:
+        try:
+            return self._settle(merged)
+        except ListenerRejected as rejection:
+            self.kept_listener, self.refusal = self.live.folder.read(LDS), f"the gateway's new settings are refused: {rejection}"
+            if self.kept_listener is None:
+                raise self._bad_settings() from None
+            return self._settle(merged)
+
+    def _bad_settings(self) -> TargetRefused:
+        where, todo = self.live.settings.name, "correct the Gateway's declaration; until then it listens as before"
+        return TargetRefused(self.refusal, where=where, todo=todo, code="T38")
 
     def _state(self) -> State:
         claim = self.live.context.claim
@@ -96,18 +119,23 @@ class GatewayWriter:
     def _settle(self, merged: Merged) -> str:
         """From what is live to the goal. Returns what is to be said about it."""
         goal, files = merged.goal, self._files(merged.goal)
-        self._check_listener(files)
-        self._write_state(replace(merged.intent, files=_hashes(files), made=self.live.made))
+        self._write_state(self._stamped(merged.intent, files))
         note = self._put_all(files)
         done = goal.settled(self.live.context.now())
         if done != goal:
             files = self._files(done)
             note = self._put_all(files)
-        self._write_state(replace(done, files=_hashes(files), made=self.live.made))
+        self._write_state(self._stamped(done, files))
         return note
 
     def _files(self, state: State) -> dict[str, bytes]:
-        return self.live.generator.files(state)
+        files = self.live.generator.files(state)
+        return files if self.kept_listener is None else {**files, LDS: self.kept_listener}
+
+    def _stamped(self, state: State, files: dict[str, bytes]) -> State:
+        """made: only what was taken whole; settings that are refused stay pending."""
+        made = self.live.made if self.kept_listener is None else "refused"
+        return replace(state, files={name: hash_of(files[name]) for name in GENERATED}, made=made)
 
     def _write_state(self, state: State) -> None:
         self._still_held()
@@ -117,28 +145,32 @@ class GatewayWriter:
         if not self.live.context.still_held():
             raise Busy(f"the lock of {self.live.settings.name} is lost", todo="another writer has it: nothing more is written here")
 
-    def _check_listener(self, files: dict[str, bytes]) -> None:
-        """Only when the listener itself differs: a person changed the gateway's settings, or the generator is a new one."""
-        if self.live.folder.read(LDS) == files[LDS]:
-            return
-        reason = self.live.refuses(files[VALIDATE])
-        if reason:
-            raise Rejected(reason)
-
     def _put_all(self, files: dict[str, bytes]) -> str:
         """The listener last: it names files that must be there."""
         for name in (BOOTSTRAP, VALIDATE):
             self._put_plain(name, files[name])
         envoy = self.live.envoy() if self.live.folder.read(LDS) is not None else None
-        for name in (CDS, ECDS, RDS, LDS):
-            if envoy is None:
-                self._put_plain(name, files[name])
-            else:
-                self._still_held()
-                envoy.put(name, files[name])
         if envoy is None:
             return self._first(files)
+        for name in (CDS, ECDS, RDS):
+            self._still_held()
+            envoy.put(name, files[name])
+        self._put_listener(envoy, files)
         return ""
+
+    def _put_listener(self, envoy: Envoy, files: dict[str, bytes]) -> None:
+        """Envoy is asked about the whole first when the listener itself differs: settings changed, or the generator is a new one."""
+        before = self.live.folder.read(LDS)
+        reason = self.live.refuses(files[VALIDATE]) if before != files[LDS] else ""
+        if reason:
+            raise ListenerRejected(reason)
+        self._still_held()
+        try:
+            envoy.put(LDS, files[LDS])
+        except Rejected as rejection:
+            if before is not None and before != files[LDS]:
+                envoy.put(LDS, before)
+            raise ListenerRejected(str(rejection)) from rejection
 
     def _put_plain(self, name: str, content: bytes) -> None:
         if self.live.folder.read(name) != content:
@@ -147,6 +179,8 @@ class GatewayWriter:
 
     def _first(self, files: dict[str, bytes]) -> str:
         """Envoy did not run while the files were written: it reads them when it starts, and says whether it took them."""
+        for name in (CDS, ECDS, RDS, LDS):
+            self._put_plain(name, files[name])
         self.live.start()
         envoy = self.live.envoy()
         if envoy is None:
@@ -157,15 +191,11 @@ class GatewayWriter:
 
     def _put_back(self, state: State) -> None:
         """What is live again, in the same order. A file that was refused before this wave is written as it was."""
-        self._write_state(replace(state, files=_hashes(self._files(state)), made=self.live.made))
+        self._write_state(self._stamped(state, self._files(state)))
         try:
             self._put_all(self._files(state))
         except Rejected:
             return  # it was like that before; whoever comes next finds it pending
-
-
-def _hashes(files: dict[str, bytes]) -> dict[str, str]:
-    return {name: hash_of(files[name]) for name in GENERATED}
 
 
 def _failed(change: Change, problem: Problem) -> Outcome:
