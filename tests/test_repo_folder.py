@@ -68,6 +68,15 @@ def test_a_large_file_is_not_even_read(tmp_path: Path) -> None:
     assert "51200.0 MiB" in snapshot.problems[0].what
 
 
+def test_a_name_that_is_no_text_can_be_said_and_stored(tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/\xff.yaml", "wb") as file:
+        file.write(b"}{")
+
+    snapshot = read_repo(FolderSource(tmp_path), {})
+
+    assert snapshot.problems[0].where.encode() == "\ufffd.yaml:1".encode()
+
+
 def test_what_is_no_file_is_reported(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     with socket.socket(socket.AF_UNIX) as server:

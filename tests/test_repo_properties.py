@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from reconciler.repo.documents import read_file
 from reconciler.repo.memory import MemorySource
 from reconciler.repo.read import assemble, read_repo
+from reconciler.repo.scalars import resolve
 from reconciler.repo.source import Revision
-from reconciler.repo.yaml_reader import parse, parse_carefully, resolve
+from reconciler.repo.yaml_reader import parse, parse_carefully
 
 HEAD = "apiVersion: reconciler.dev/v1alpha1\n"
 FRAGMENTS = st.sampled_from(

@@ -127,11 +127,13 @@ def test_what_moved_away_from_a_file_before_it_broke_is_not_blocked() -> None:
 
 
 def test_what_moved_into_a_file_that_is_broken_is_blocked() -> None:
-    first = read({"a.yaml": endpoint("chat"), "b.yaml": endpoint("rank"), "c.yaml": endpoint("gone")})
+    first = read({"a.yaml": endpoint("chat"), "b.yaml": endpoint("rank"), "c.yaml": endpoint("at")})
     second = read({"b.yaml": "}{\n" + endpoint("chat")}, first.declared)
     third = read({"b.yaml": "}{\n" + endpoint("chat")}, second.declared)
 
-    assert list(second.blocked) == list(third.blocked) == [key_of("chat"), key_of("rank")]  # and not "gone", which nothing names
+    assert (
+        list(second.blocked) == list(third.blocked) == [key_of("chat"), key_of("rank")]
+    )  # and not "at", which stands there only inside of words
     assert not second.unknown
 
 
@@ -241,6 +243,15 @@ def test_links_inside_are_not_followed_and_links_outside_are_refused() -> None:
     ]
     assert len(snapshot.unknown) == 2
     assert list(snapshot.declarations) == [key_of("chat")]
+
+
+def test_a_link_that_is_no_path_is_not_even_read() -> None:
+    source = CountingSource()
+    source.links = {"x.yaml"}
+    source.commit({"x.yaml": "a" * 2**21})
+
+    assert read_repo(source, {}).unknown
+    assert source.reads == 0
 
 
 def test_every_mistake_is_shown_in_one_run_in_the_order_of_the_files() -> None:

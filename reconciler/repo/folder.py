@@ -43,7 +43,7 @@ class FolderSource:
         return files
 
     def _file(self, entry: "os.DirEntry[str]") -> File:
-        path = Path(entry.path).relative_to(self.folder).as_posix()
+        path = os.fsencode(Path(entry.path).relative_to(self.folder).as_posix()).decode(errors="replace")
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(entry.path)

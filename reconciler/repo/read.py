@@ -8,6 +8,7 @@
   `declared`, so that it is still unknown at the next pass.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from reconciler.repo.source import UNCOMMITTED, File, Mode, Revision, Source
 from reconciler.repo.yaml_faults import MAX_BYTES, Mark, YamlFault, too_large
 
 MAX_FILES: Final = 20_000
+MAX_LINK: Final = 4096  # PATH_MAX: a longer target leads nowhere, and is not read
 MAX_TOTAL: Final = 256 * 1024 * 1024
 Known = Mapping[str, tuple[str, ...]]
 
@@ -82,13 +84,13 @@ def _is_yaml(path: str) -> bool:
 
 def _result(source: Source, file: File) -> FileResult:
     path = file.path
-    if file.mode is Mode.SYMLINK:
+    if file.mode is Mode.SYMLINK and file.size <= MAX_LINK:
         return _symlink(path, source.read(file).decode(errors="replace"))
     if file.mode is Mode.OTHER:
         return FileResult(
             path, warnings=(_warning(path, "not read: it is no regular file", "submodules and devices hold no declarations here"),)
         )
-    if file.size > MAX_BYTES:
+    if file.size > MAX_BYTES or file.mode is Mode.SYMLINK:
         return unread_file(path, too_large(file.size))
     return read_file(path, source.read(file))
 
@@ -206,8 +208,12 @@ def _unknown(result: FileResult, known: Known) -> tuple[Problem, ...]:
 
 def _suspects(path: str, broken: Broken, known: Known, missing: set[str]) -> set[str]:
     own = {owner for owner in known.get(path, ()) if owner in missing}
-    text = broken.text
-    return own | {owner for owner in missing if text is None or owner.rpartition("/")[2].encode() in text}
+    return own | {owner for owner in missing if broken.text is None or _names(broken.text, owner.rpartition("/")[2])}
+
+
+def _names(text: bytes, name: str) -> bool:
+    """Is the name written there, as a word?"""
+    return name.encode() in text and re.search(rb"(?<![a-z0-9-])%s(?![a-z0-9-])" % re.escape(name.encode()), text) is not None
 
 
 def _declared(results: Sequence[FileResult], unknown: Mapping[str, object], held: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
