@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from envoy_gateway import Box, ask_on, backend, key_text, load, until
+from envoy_gateway import TRAFFIC, Box, ask_on, backend, key_text, load, until
 from replicas import Replicas
 
 from reconciler import checkpoint
 from reconciler.errors import Busy, TargetRefused, TargetUnavailable
 from reconciler.local import envoy as local
 from reconciler.local.process import free_port
-from reconciler.resource import Json
+from reconciler.resource import Binding, Create, Json
 from reconciler.targets.envoy import clusters
 from reconciler.targets.envoy.state import RouteEntry
 from reconciler.targets.envoy.target import open_target
@@ -486,3 +486,27 @@ def test_names_that_hold_anything_stay_names(up: Box, replicas: Replicas) -> Non
 def test_envoy_takes_the_folded_configuration(up: Box) -> None:
     assert local.refuses((up.gateway / "validate.json").read_bytes(), up.folder) == ""
     assert local.refuses(b'{"static_resources": {"nonsense": 1}}', up.folder)
+
+
+@pytest.mark.slow
+def test_hundreds_of_endpoints_and_thousands_of_keys(box: Box, replicas: Replicas) -> None:
+    """More rows than one Lua function takes, in one wave; then one change among them under load."""
+    one, two = replicas["one"].address, replicas["two"].address
+    routes = [
+        box.route(f"team-{number % 7}/ep{number}", models=(f"team-{number % 7}/ep{number}", f"alias-{number}")) for number in range(300)
+    ]
+    keys = [box.key(f"team-{number % 7}/k{number}") for number in range(3000)]
+    wave = [Create(each, TRAFFIC, Binding(tuple((need, (one,)) for need in each.needs))) for each in [*routes, *keys]]
+    box.good(*wave)
+    assert not box.pending()
+    for number in (0, 299):
+        assert box.ask(body={"model": f"alias-{number}"}, key=f"k{number}").status == 200
+    assert box.ask(body={"model": "alias-1"}, key="k2999").status == 403
+    body = {"model": "alias-299"}
+    with load(box, [("/v1/chat/completions", body, "k299")]) as seen:
+        assert box.rebind(routes[0], two).applied
+        assert box.put(box.route("team-0/another"), two).applied
+        assert box.delete(routes[7]).applied
+    assert seen.sent > 10
+    assert seen.bad == []
+    assert box.ask(body={"model": "alias-0"}, key="k0").replica == "two"
