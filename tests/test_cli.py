@@ -1,5 +1,8 @@
-"""The command line as a person meets it: real processes on real Git repositories; nothing is started or written by these verbs."""
+"""The command line as a person meets it, on real Git repositories; nothing is started or written to a target by these verbs.
 
+What depends on being a process of its own (exit codes, pipes, terminals, signals) is run as one; the rest calls `main`, which is faster."""
+
+import io
 import json
 import os
 import re
@@ -8,12 +11,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import jsonschema
 import pytest
 
-from reconciler.cli.main import parser
+from reconciler.cli.main import main, parser
 from reconciler.errors import UsageError
 from tests.git_repos import commit, git, new_repo
 
@@ -23,6 +28,12 @@ SCHEMAS = ROOT / "schemas"
 GOLDEN = Path(__file__).parent / "golden" / "cli"
 MODELS = ("smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf", "all-minilm-l6-v2/all-MiniLM-L6-v2.F16.gguf")
 COMMAND = (sys.executable, "-c", "import sys; from reconciler.cli.main import main; sys.exit(main())")
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Box:
@@ -39,12 +50,24 @@ class Box:
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("RECONCILER_", "XDG_", "NO_COLOR"))}
         return {**kept, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), "RECONCILER_STATE": str(self.state), "COLUMNS": "100", **more}
 
-    def run(self, *words: str, more: Mapping[str, str] | None = None, where: Path | None = None) -> "subprocess.CompletedProcess[str]":
-        done = subprocess.run(
-            [*COMMAND, *words], cwd=where or self.folder, env=self.environment(**(more or {})), capture_output=True, text=True, check=False
-        )
+    def run(self, *words: str, more: Mapping[str, str] | None = None) -> Done:
+        """One command in this process: a tenth of a second instead of a whole one."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name in set(os.environ) - set(self.environment()):
+                patch.delenv(name)
+            for name, text in self.environment(**(more or {})).items():
+                patch.setenv(name, text)
+            patch.chdir(self.folder)
+            code = main(words)
+        assert "Traceback" not in out.getvalue() + err.getvalue()
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def process(self, *words: str) -> Done:
+        """One command as a person runs it."""
+        done = subprocess.run([*COMMAND, *words], cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stdout + done.stderr
-        return done
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def git_repo(self) -> Path:
         new_repo(self.repo)
@@ -58,6 +81,11 @@ def box(tmp_path: Path) -> Box:
     return Box(tmp_path)
 
 
+@pytest.fixture
+def update(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update", default=False))
+
+
 def fits(name: str, text: str) -> dict[str, object]:
     form: dict[str, object] = json.loads(text)
     jsonschema.validate(form, json.loads((SCHEMAS / name).read_text()))
@@ -67,13 +95,13 @@ def fits(name: str, text: str) -> dict[str, object]:
 @pytest.mark.parametrize(
     "verb", ["", "validate", "plan", "apply", "run", "trigger", "status", "keys create", "keys rotate", "keys revoke", "local"]
 )
-def test_help_is_as_documented(verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_is_as_documented(verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, update: bool) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit) as ended:
         parser().parse_args([*verb.split(), "--help"])
     text = capsys.readouterr().out
     path = GOLDEN / f"help{'-' if verb else ''}{verb.replace(' ', '-')}.txt"
-    if os.environ.get("UPDATE_GOLDEN"):
+    if update:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
@@ -82,7 +110,7 @@ def test_help_is_as_documented(verb: str, capsys: pytest.CaptureFixture[str], mo
 
 
 def test_a_sound_folder_is_valid(box: Box) -> None:
-    done = box.run("validate", str(EXAMPLE))
+    done = box.process("validate", str(EXAMPLE))
 
     assert (done.returncode, done.stdout) == (0, "Valid at uncommitted: 2 endpoints, on 2 targets.\n")
 
@@ -93,7 +121,7 @@ def test_a_broken_declaration_is_shown_with_its_place_and_the_rest_goes_on(box: 
     chat.write_text(chat.read_text().replace("replicas: 1", "replikas: 1"))
     commit(repo, {}, "broken")
 
-    done = box.run("validate", "--repo", str(repo))
+    done = box.process("validate", "--repo", str(repo))
 
     assert done.returncode == 1
     assert re.search(r"1 problem in 1 file; the other 1? ?endpoint goes on", done.stdout)
@@ -108,7 +136,7 @@ def test_validate_as_json(box: Box) -> None:
 
 
 def test_nothing_started_means_that_everything_is_a_create(box: Box) -> None:
-    done = box.run("plan", "--repo", str(box.git_repo()))
+    done = box.process("plan", "--repo", str(box.git_repo()))
 
     assert done.returncode == 2, done.stdout + done.stderr
     assert re.match(r"Plan [0-9a-f]{12} at [0-9a-f]{7}: 4 create\. Held: 2 waiting\.\n", done.stdout)
@@ -117,7 +145,7 @@ def test_nothing_started_means_that_everything_is_a_create(box: Box) -> None:
 
 
 def test_plan_as_json_is_printed_whole_with_the_right_exit_code(box: Box) -> None:
-    done = box.run("plan", "--repo", str(box.git_repo()), "--json")
+    done = box.process("plan", "--repo", str(box.git_repo()), "--json")
 
     assert done.returncode == 2
     form = fits("plan.json", done.stdout)
@@ -135,7 +163,7 @@ def test_an_uncommitted_folder_is_planned_as_it_lies_there(box: Box) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ((), "1"),
+        ((), ""),
         (("nonsense",), "U1"),
         (("plan", "--nonsense"), "U1"),
         (("plan",), "U2"),
@@ -158,7 +186,7 @@ def test_a_wrong_command_line_is_an_error_and_never_changes(box: Box, words: tup
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert code == "1" or f"[{code}]" in done.stderr
+    assert f"[{code}]" in done.stderr or not code
 
 
 @pytest.mark.parametrize("words", [("plan", "--repo", "/no/such/repo"), ("plan", "--nonsense"), ("status", "nothing"), ("trigger",)])
@@ -277,12 +305,12 @@ def test_a_key_is_printed_once_and_its_declaration_is_sound(box: Box) -> None:
     repo = box.git_repo()
     path = repo / "keys" / "ci.yaml"
 
-    done = box.run("keys", "create", "--workspace", "team-a", "--endpoints", "chat", "--owner", "ci@example.com", "--write", str(path))
+    done = box.process("keys", "create", "--workspace", "team-a", "--endpoints", "chat", "--owner", "ci@example.com", "--write", str(path))
 
     assert done.returncode == 0
     assert re.fullmatch(r"rcl_[a-z0-9]{10}_[0-9A-Za-z]{49}\n", done.stdout)
     assert done.stdout.strip() not in path.read_text() + done.stderr
-    assert box.run("validate", str(repo)).stdout == "Valid at uncommitted: 2 endpoints, 1 API key, on 2 targets.\n"
+    assert box.process("validate", str(repo)).stdout == "Valid at uncommitted: 2 endpoints, 1 API key, on 2 targets.\n"
 
 
 def test_create_rotate_revoke(box: Box) -> None:
@@ -361,7 +389,7 @@ def test_what_a_daemon_keeps_up_is_not_stopped_under_it(box: Box) -> None:
 
 
 def test_a_run_that_cannot_begin_says_why(box: Box) -> None:
-    done = box.run("run", "--repo", "/no/such/repo")
+    done = box.process("run", "--repo", "/no/such/repo")
 
     assert done.returncode == 1
     assert "[R6]" in done.stderr
@@ -378,6 +406,6 @@ def test_a_state_folder_that_cannot_be_made_is_an_error(box: Box) -> None:
     (box.folder / "file").write_text("")
 
     for words in (("apply", "--repo", str(box.git_repo())), ("run", "--repo", str(box.repo))):
-        done = box.run(*words, "--state", str(box.folder / "file" / "state"))
+        done = box.process(*words, "--state", str(box.folder / "file" / "state"))
         assert done.returncode == 1
         assert "error: " in done.stderr

@@ -14,7 +14,10 @@ SCHEMAS = Path(__file__).parent.parent / "schemas"
 
 
 @pytest.mark.parametrize(("name", "text"), json_schemas().items(), ids=list(json_schemas()))
-def test_the_schema_files_equal_the_types(name: str, text: str) -> None:
+def test_the_schema_files_equal_the_types(name: str, text: str, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--update", default=False):
+        (SCHEMAS / name).write_text(text)
+
     assert (SCHEMAS / name).read_text() == text
 
 
