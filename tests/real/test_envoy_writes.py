@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import threading
@@ -16,7 +17,7 @@ from envoy_gateway import TRAFFIC, Box, ask_on, backend, key_text, load, until
 from replicas import Replicas
 
 from reconciler import checkpoint
-from reconciler.errors import Busy, TargetRefused, TargetUnavailable
+from reconciler.errors import Busy, LocalError, TargetRefused, TargetUnavailable
 from reconciler.local import envoy as local
 from reconciler.local.process import free_port
 from reconciler.resource import Binding, Create, Json
@@ -149,6 +150,28 @@ def test_envoy_killed_is_back_at_once_with_the_same_answers(up: Box) -> None:
     assert up.ask(CHAT, {}, "alice").status == 200
 
 
+def test_an_envoy_that_does_not_stay_up_is_left_alone_for_a_while(up: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "STORM", (2, 60.0))
+
+    def kill() -> None:
+        os.kill(up.pid(), signal.SIGKILL)
+        until(lambda: local.running(up.folder, "public") is None)
+
+    for _ in range(2):
+        kill()
+        local.watch_once(up.folder)
+    kill()
+    with pytest.raises(LocalError, match="does not stay up"):
+        local.watch_once(up.folder)
+    local.watch_once(up.folder)
+    assert local.running(up.folder, "public") is None
+    [program] = local.status(up.folder)
+    assert (program.state, "ended 2 times" in program.note) == ("not running", True)
+    monkeypatch.setattr(local, "RETRY", 0.0)
+    local.watch_once(up.folder)
+    until(lambda: _answers(up), 5)
+
+
 def _answers(box: Box) -> bool:
     with contextlib.suppress(OSError):
         return box.ask(CHAT, {}, "alice").status == 200
@@ -205,6 +228,9 @@ def test_a_state_that_cannot_be_read_is_an_error_and_nothing_is_removed(up: Box,
         list(writer.write(()))
     assert {path: path.read_bytes() for path in (up.gateway / "xds").iterdir()} == before
     assert up.ask(CHAT, {}, "alice").status == 200
+    shutil.copyfile(up.gateway / "previous/state.json", state)  # as the message says
+    assert not up.pending()
+    assert up.route("team-a/chat").key in up.read()
 
 
 def test_the_gateway_of_another_repo_is_a_conflict_for_every_key(up: Box) -> None:

@@ -5,6 +5,7 @@ An error is not an empty gateway: files of Envoy beside a missing or broken `sta
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,8 @@ class Folder:
             )
 
     def _way_out(self) -> str:
-        return f"bring {STATE} back, from {PREVIOUS}/{STATE} if it is good; or, to begin anew, stop Envoy and move the folder away"
+        back = f"bring {STATE} back from {PREVIOUS}/{STATE}, the last that was acknowledged"
+        return f"{back}; or, to begin anew, stop Envoy and move the folder away"
 
     def write_state(self, state: State) -> None:
         """Where it differs from what stands there. Raises TargetUnavailable."""
@@ -135,14 +137,13 @@ class Folder:
                 part.unlink()
             raise
 
-    def keep_previous(self) -> None:
-        """The files as they are, as a set beside them, for a person: links, so that it costs nothing. Best effort."""
-        for name in (STATE, *GENERATED):
-            link = self.path / PREVIOUS / name
-            with contextlib.suppress(OSError):
-                link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                link.unlink(missing_ok=True)
-                os.link(self.path / name, link)
+    def keep_good(self) -> None:
+        """A second copy of the state as it was acknowledged, for the day when the first is damaged. Best effort."""
+        copy = self.path / PREVIOUS / STATE
+        with contextlib.suppress(OSError):
+            copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copyfile(self.path / STATE, copy.with_name(copy.name + ".tmp"))
+            copy.with_name(copy.name + ".tmp").replace(copy)
 
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:

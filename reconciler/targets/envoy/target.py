@@ -124,7 +124,6 @@ class EnvoyTarget:
 
     @contextmanager
     def _session(self) -> Iterator[Writer]:
-        self._folder.keep_previous()
         try:
             yield GatewayWriter(self._live())
         finally:

@@ -126,6 +126,7 @@ class GatewayWriter:
             files = self._files(done)
             note = self._put_all(files)
         self._write_state(self._stamped(done, files))
+        self.live.folder.keep_good()
         return note
 
     def _files(self, state: State) -> dict[str, bytes]:
