@@ -322,10 +322,10 @@ def test_the_socket_is_ours_alone_and_goes_with_the_daemon(stage: Stage) -> None
         ask(stage.state, {"op": "trigger"})
 
 
-def test_a_socket_that_a_killed_daemon_left_is_replaced(stage: Stage) -> None:
+def test_a_socket_that_a_killed_daemon_left_is_replaced(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.state.mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX) as dead:
-        os.chdir(stage.state)
+        monkeypatch.chdir(stage.state)
         dead.bind("reconciler.sock")
     with stage.running():
         assert ask(stage.state, {"op": "status"}, 60)["pid"] == os.getpid()
