@@ -228,17 +228,17 @@ def add_key(repo: Repo, random: Random) -> Repo | None:
 
 
 def rotate_key(repo: Repo, random: Random) -> Repo | None:
-    found = _pick(random, list(repo.keys()))
+    found = _pick(random, list(repo.api_keys()))
     return repo.put(replace(found, secret=random.randint(1, 99))) if isinstance(found, Key) else None
 
 
 def remove_key(repo: Repo, random: Random) -> Repo | None:
-    found = _pick(random, list(repo.keys()))
+    found = _pick(random, list(repo.api_keys()))
     return repo.drop(found.id) if found else None
 
 
 def remove_every_key(repo: Repo, random: Random) -> Repo | None:
-    for key in repo.keys():
+    for key in repo.api_keys():
         repo = repo.drop(key.id)
     return repo
 
@@ -297,7 +297,7 @@ def break_endpoint(repo: Repo, random: Random) -> Repo | None:
 
 
 def break_key(repo: Repo, random: Random) -> Repo | None:
-    return _break(repo, random, [one.id for one in repo.keys()])
+    return _break(repo, random, [one.id for one in repo.api_keys()])
 
 
 def break_target(repo: Repo, random: Random) -> Repo | None:
@@ -362,7 +362,7 @@ def mend_everything(repo: Repo, random: Random) -> Repo:
     for one in repo.endpoints():
         whole = (one.gateway, one.cluster) in pairs
         repo = repo.put(replace(one, mood="" if one.mood == "crash" else one.mood)) if whole else repo.drop(one.id)
-    for key in repo.keys():
+    for key in repo.api_keys():
         names = {one.name for one in repo.endpoints() if one.workspace == key.workspace}
         if key.endpoints is not None and set(key.endpoints) - names:
             repo = repo.put(replace(key, endpoints=None))

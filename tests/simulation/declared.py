@@ -70,7 +70,8 @@ class Cluster(Document):
         return f"Cluster/{self.name}"
 
     def text(self) -> str:
-        spec = f"  type: ray\n  ray: {{dashboardUrl: 'http://{self.name}.example.com:8265', modelRoot: /models}}\n  drainSeconds: {self.drain}\n"
+        ray = f"{{dashboardUrl: 'http://{self.name}.example.com:8265', modelRoot: /models}}"
+        spec = f"  type: ray\n  ray: {ray}\n  drainSeconds: {self.drain}\n"
         return HEAD.format(kind="Cluster", metadata=f"name: {self.name}") + spec
 
 
@@ -85,7 +86,8 @@ class Gateway(Document):
         return f"Gateway/{self.name}"
 
     def text(self) -> str:
-        spec = f"  type: envoy\n  clusters: [{', '.join(self.clusters)}]\n  output: {{directory: {self.name}}}\n  listen: {{port: {self.port}}}\n"
+        output = f"  output: {{directory: {self.name}}}\n  listen: {{port: {self.port}}}\n"
+        spec = f"  type: envoy\n  clusters: [{', '.join(self.clusters)}]\n{output}"
         return HEAD.format(kind="Gateway", metadata=f"name: {self.name}") + spec
 
 
@@ -98,8 +100,9 @@ class Engine(Document):
         return ENGINE
 
     def text(self) -> str:
-        command = f"[llama, --model, '{{{{ model.path }}}}', --host, '{{{{ host }}}}', --port, '{{{{ ports.http }}}}', --flavour, '{self.flavour}']"
-        spec = f"  versions:\n  - version: b1\n    argsSchema: builtin:engines/llama.cpp-b11549.json\n    paths: {{metrics: /metrics}}\n    command: {command}\n"
+        places = "--model, '{{ model.path }}', --host, '{{ host }}', --port, '{{ ports.http }}'"
+        version = "  - version: b1\n    argsSchema: builtin:engines/llama.cpp-b11549.json\n    paths: {metrics: /metrics}\n"
+        spec = f"  versions:\n{version}    command: [llama, {places}, --flavour, '{self.flavour}']\n"
         return HEAD.format(kind="Engine", metadata="name: llama") + spec
 
 
@@ -216,7 +219,7 @@ class Repo:
     def endpoints(self) -> list[Endpoint]:
         return [document for document in self.of(Endpoint) if isinstance(document, Endpoint)]
 
-    def keys(self) -> list[Key]:
+    def api_keys(self) -> list[Key]:
         return [document for document in self.of(Key) if isinstance(document, Key)]
 
     def path_of(self, id_: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.resource import Mark, Plan, Reason, ResourceKey
 from reconciler.targets.memory.world import Stored
 from tests.simulation.author import edit, first_repo, mend_everything
-from tests.simulation.declared import Endpoint, Repo
+from tests.simulation.declared import Repo
 from tests.simulation.ground import Faults, WatchedTarget, WatchedWorld
 from tests.simulation.invariants import PASSES, WRITES, Write, live_is_what_is_declared, nothing_is_left_to_do
 from tests.simulation.ledger import account
@@ -177,7 +177,7 @@ def _settled(plan: Plan | None) -> bool:
 
 def _summary(repo: Repo) -> str:
     wrong = f", broken: {', '.join(sorted(repo.wrong))}" if repo.wrong else ""
-    return ", ".join(one.id for one in repo.endpoints()) + f" and {len(repo.keys())} keys{wrong}"
+    return ", ".join(one.id for one in repo.endpoints()) + f" and {len(repo.api_keys())} keys{wrong}"
 
 
 # --- events: each says what it did, or None where it makes no sense now

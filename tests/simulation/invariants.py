@@ -271,7 +271,7 @@ def live_is_what_is_declared(team: Team) -> str:
         if not one.paused and entry.binding.addresses_of(backend) != tuple(sorted(world.addresses(world.stored[backend]))):
             return f"{route} does not know the addresses of {backend}"
     gateways = [document.name for document in repo.documents.values() if document.id.startswith("Gateway/")]  # type: ignore[attr-defined]
-    expected |= {ResourceKey(gateway, "Key", key.workspace, key.name) for key in repo.keys() for gateway in gateways}
+    expected |= {ResourceKey(gateway, "Key", key.workspace, key.name) for key in repo.api_keys() for gateway in gateways}
     found = {entry.key for entry in team.ours() if entry.key.target not in team.forgotten or entry.key in expected}
     protected = {entry.mark.owner for entry in team.ours() if entry.mark and entry.mark.protect}
     extra = {key for key in found - expected if world.stored[key].mark.owner not in protected}  # type: ignore[union-attr]

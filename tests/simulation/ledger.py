@@ -1,4 +1,4 @@
-"""What a write means, in the words of the guards: who begins to be deleted, paused, restarted or migrated, and when traffic leaves a backend."""
+"""What a write means, in the words of the guards: who begins to be deleted, paused, restarted or migrated, and when traffic leaves."""
 
 from tests.simulation.declared import Endpoint
 from tests.simulation.invariants import Write, published

@@ -20,7 +20,7 @@ from reconciler.repo.memory import MemorySource
 from reconciler.repo.read import ReadCache
 from reconciler.repo.snapshot import Snapshot
 from reconciler.report.model import Report
-from reconciler.resource import Delete, Live, Mark, Plan, ResourceKey
+from reconciler.resource import Delete, Live, Mark, Plan, Reason, ResourceKey
 from reconciler.state.record import Record
 from reconciler.targets.memory.world import Stored
 from reconciler.targets.protocol import Context
@@ -215,7 +215,10 @@ class Team:
             return
         self.shown = plan.digest
         whole = seen.report is not None
-        if whole and (not any(isinstance(one, Delete) for one in plan.operations) or plan.digest in self.acknowledged_digests()):
+        judged = (
+            whole and not plan.unreadable and not any(one.reason is Reason.GUARD and isinstance(one.change, Delete) for one in plan.held)
+        )
+        if judged or (whole and plan.digest in self.acknowledged_digests()):
             self.amnesia = False
         descends = whole and self.source.is_ancestor(self.acted, seen.head)
         answered = whole and plan.digest in self.acknowledged_digests()
