@@ -150,6 +150,22 @@ def test_envoy_killed_is_back_at_once_with_the_same_answers(up: Box) -> None:
     assert up.ask(CHAT, {}, "alice").status == 200
 
 
+@pytest.mark.parametrize("place", ["envoy: cds.json/after", "envoy: ecds_authn.json/before", "envoy: rds.json/after"])
+def test_an_envoy_that_is_killed_in_the_middle_of_a_write_is_started_and_the_write_goes_on(up: Box, replicas: Replicas, place: str) -> None:
+    def kill() -> None:
+        os.kill(up.pid(), signal.SIGKILL)
+        until(lambda: local.running(up.folder, "public") is None)
+
+    wave = [up.change(up.route("team-a/new"), replicas["two"].address), up.change(up.key("team-a/fresh"))]
+    checkpoint.listen(checkpoint.kill_at(place, kill))
+    try:
+        up.good(*wave)
+    finally:
+        checkpoint.listen(None)
+    assert up.ask("/team-a/new/v1/models", key="fresh").replica == "two"
+    assert not up.pending()
+
+
 def test_an_envoy_that_does_not_stay_up_is_left_alone_for_a_while(up: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "STORM", (2, 60.0))
 
