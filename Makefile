@@ -9,7 +9,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) tools/environment.py
 ARGS ?=
 
-.PHONY: help demo test quick check models bench lock wheel
+.PHONY: help demo test quick fast check models bench lock wheel
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -18,7 +18,11 @@ help:            ## this list
 demo:            ## the whole path once, with real parts (STAY=1 keeps it up)
 	@$(RUN) -m tools.demo $(if $(STAY),--stay) $(ARGS)
 
-quick: check     ## the inner loop: checks, and every test that starts no server (under a minute)
+quick:           ## the inner loop: checks, and beside them every test that starts no server (under a minute)
+	@$(RUN) > /dev/null
+	@$(MAKE) --no-print-directory -j2 --output-sync=target check fast
+
+fast:
 	@$(RUN) pytest -q -m "not real and not slow" $(ARGS)
 
 test: check models  ## checks and every test, with real Ray, Envoy and models
