@@ -181,3 +181,9 @@ def test_others_addresses_are_never_bound() -> None:
     found = plan(desired(*endpoint("a")), world(live(workload("a"), mark=None, addresses=("evil:80",)), knows("h:1")))
 
     assert not found.rebinds
+
+
+def test_a_withdrawn_route_keeps_its_clocks_while_its_delete_is_held() -> None:
+    found = plan(desired(no_deletes="b.yaml"), world(workload("a"), draining(route("a"), A, since=NOW - 100)))
+
+    assert not found.rebinds
