@@ -251,6 +251,15 @@ KINDS: Final = (
         blocks="Gateway/lab",
     ),
     Bad(
+        "a gateway that listens on a name",
+        document("Gateway", "{type: envoy, clusters: [lab], listen: {address: localhost}}"),
+        4,
+        "E75",
+        "'localhost' is not an IP address",
+        "127.0.0.1",
+        "Gateway/lab",
+    ),
+    Bad(
         "a gateway to nowhere",
         document("Gateway", "{type: envoy, clusters: []}"),
         4,

@@ -1,6 +1,7 @@
 """Gateway: a target that routes. Only Envoy, by files, so far."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -34,6 +35,17 @@ class Listen(Declared):
     """Address; `0.0.0.0` for every interface."""
     port: Annotated[Int, Field(ge=1, le=65535)] = 8080
     """Port."""
+
+    @field_validator("address")
+    @classmethod
+    def _an_address(cls, address: str) -> str:
+        """Envoy binds addresses; a name it would refuse only when it starts."""
+        try:
+            ip_address(address)
+        except ValueError:
+            why = "a gateway binds an address of this box, not a name"
+            raise fault("E75", f"'{address}' is not an IP address", why, "write 127.0.0.1, 0.0.0.0 or an address of this box") from None
+        return address
 
 
 class GatewayLimits(Declared):
