@@ -287,3 +287,13 @@ def test_ever_ready_is_forgotten_with_the_workload() -> None:
     starting = status("a", view(desired(*endpoint("a")), world(live(workload("a"), serving=serving(0)))), (BEFORE,))
 
     assert (gone.ever_ready, starting.ever_ready) == (False, True)
+
+
+def test_what_is_seen_to_serve_is_not_unknown_because_another_of_its_targets_is_dark() -> None:
+    wanted = desired(workload("a", WEST), route("a", work_key("a", WEST)))
+    seen = view(
+        replace(wanted, owners={owner_of("a"): replace(wanted.owners[owner_of("a")], targets=(WEST, EDGE))}),
+        world(*endpoint("a"), dark=[WEST]),
+    )
+
+    assert status("a", seen, (BEFORE,)).word is Health.READY
