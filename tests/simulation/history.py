@@ -261,11 +261,18 @@ def drift_field(history: History) -> str | None:
     return f"somebody sets {name} of {entry.key} to {value}"
 
 
+def _forget_clock(history: History, route: ResourceKey) -> None:
+    """The route remembered since when its backends drain; with it, nobody knows."""
+    for team in filter(None, (history.main, history.rival)):
+        team.left = {(key, backend): since for (key, backend), since in team.left.items() if key != route}
+
+
 def drift_delete(history: History) -> str | None:
     entry = _random_entry(history)
     if entry is None:
         return None
     history.world.outside(entry.key, None)
+    _forget_clock(history, entry.key)
     return f"somebody deletes {entry.key}"
 
 
@@ -276,6 +283,7 @@ def drift_mark(history: History) -> str | None:
         return None
     marks = (None, replace(entry.mark, instance="other"), replace(entry.mark, repo="0" * 40))
     history.world.outside(entry.key, replace(entry, mark=history.random.choice(marks)))
+    _forget_clock(history, entry.key)
     return f"somebody takes our mark off {entry.key}"
 
 

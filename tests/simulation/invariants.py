@@ -200,7 +200,11 @@ def guards_hold(team: Team) -> str:
 
 
 def nothing_is_emptied_unasked(team: Team) -> str:
-    """Rule 4: a repo without any endpoint deletes none of them before somebody acknowledged it."""
+    """Rule 4: a repo without any endpoint deletes none of them before somebody acknowledged it.
+
+    What is torn may be an endpoint that is gone, so a repo with such a document does not count as empty."""
+    if "torn" in team.passing.repo.wrong.values():
+        return ""
     gone = team.ledger.deletes - team.ledger.acknowledged
     return f"{sorted(gone)} deleted: no endpoint is declared any more" if gone and not team.passing.repo.endpoints() else ""
 
