@@ -70,18 +70,20 @@ def envoy(folder: Path, name: str, config: Mapping[str, Any], port: int) -> Iter
         child.wait(10)
 
 
-def wait_for(url: str, seconds: float = 20.0) -> None:
-    """Until something answers at all. Raises TimeoutError."""
+def wait_for(url: str, seconds: float = 20.0, good: bool = False) -> None:
+    """Until something answers at all, or with `good` until it answers with success. Raises TimeoutError."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
             urllib.request.urlopen(url, timeout=1).close()
         except urllib.error.HTTPError:
-            return
+            if not good:
+                return
         except OSError:
-            time.sleep(0.05)
+            pass
         else:
             return
+        time.sleep(0.05)
     raise TimeoutError(f"{url} does not answer within {seconds:.0f} s")
 
 

@@ -20,9 +20,10 @@ from typing import Final
 from bench.envoys import answering, envoy, passing, pin, processor_time, wait_for
 from bench.measure import Findings, Row, Sample, in_turn
 from reconciler import keys
+from reconciler.change import ChangeClass, Create, Effects
 from reconciler.desired import TargetSpec
 from reconciler.local.process import free_port
-from reconciler.resource import Binding, ChangeClass, Create, Effects, Manifest, ResourceKey
+from reconciler.resource import Binding, Manifest, ResourceKey
 from reconciler.targets.protocol import Claim, Context
 from reconciler.targets.registry import gateway_renderer, open_target
 from reconciler.targets.rendering import Backend, Credential, Key, Meta, Route
@@ -118,7 +119,7 @@ def our_gateway(folder: Path, upstream: int) -> Iterator[OurGateway]:
             failed = [outcome for outcome in writer.write(changes) if not outcome.applied]
         if failed:
             raise RuntimeError(f"the gateway refused: {failed}")
-        wait_for(f"http://127.0.0.1:{port}/healthz")
+        wait_for(f"http://127.0.0.1:{port}/healthz", good=True)
         yield OurGateway(port, local_envoy.status(folder)[0].pid, key.reveal())
     finally:
         target.close()
@@ -184,7 +185,7 @@ def engine(folder: Path, port: int) -> Iterator[None]:
         command = [sys.executable, "-m", "reconciler.nodes.llama_server", *words]
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        wait_for(f"http://127.0.0.1:{port}/health", 60)
+        wait_for(f"http://127.0.0.1:{port}/health", 60, good=True)
         yield
     finally:
         child.terminate()

@@ -39,15 +39,19 @@ class Load:
     """Connections that ask for `seconds`, and then let what is in flight come home."""
 
     def __init__(self, address: tuple[str, int], connections: int, request: bytes) -> None:
-        self.request = request
+        self.address, self.request = address, request
         self.poll = select.epoll()
         self.open: dict[int, Connection] = {}
         self.done = self.errors = 0
         for _ in range(connections):
-            sock = socket.create_connection(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.open[sock.fileno()] = Connection(sock)
-            self.poll.register(sock, select.EPOLLIN)
+            self._connect()
+
+    def _connect(self) -> Connection:
+        sock = socket.create_connection(self.address)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.open[sock.fileno()] = Connection(sock)
+        self.poll.register(sock, select.EPOLLIN)
+        return self.open[sock.fileno()]
 
     def run(self, seconds: float) -> dict[str, float]:
         begin, cpu = time.perf_counter(), time.process_time()
@@ -66,7 +70,7 @@ class Load:
         """Take what came; ask again, or say that this connection is done."""
         received = one.socket.recv(65536)
         if not received:
-            raise ConnectionError("the proxy closed a connection")
+            return self._closed(one)
         one.buffer += received
         if not one.complete():
             return False
@@ -76,6 +80,15 @@ class Load:
         if asking:
             one.socket.sendall(self.request)
         return not asking
+
+    def _closed(self, one: Connection) -> bool:
+        """A server may close between two answers (llama.cpp's does after a hundred): ask again on a new connection."""
+        if one.buffer:
+            raise ConnectionError("a connection was closed in the middle of an answer")
+        del self.open[one.socket.fileno()]
+        one.socket.close()
+        self._connect().socket.sendall(self.request)
+        return False
 
 
 def main() -> None:
