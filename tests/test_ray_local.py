@@ -145,6 +145,20 @@ def test_a_head_that_does_not_start_is_tried_again_and_then_explained(tmp_path: 
     assert "the disk is full" in program.note
 
 
+def test_a_record_that_cannot_be_kept_starts_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place("127.70.1.2", PLACE.ports, str(tmp_path / "temp"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ray, "choose_place", lambda last=None: place)
+    monkeypatch.setattr(ray, "save", full)
+    with pytest.raises(LocalError, match="No space left"):
+        ray.ensure(tmp_path, "lab", tmp_path / "models")
+
+    assert not Path(place.temp).exists()
+
+
 def test_nothing_is_put_back_after_a_stop(tmp_path: Path) -> None:
     home = ray.home_of(tmp_path, "lab")
     home.folder.mkdir(parents=True)

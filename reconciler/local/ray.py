@@ -137,10 +137,12 @@ def _start(home: Home, last: Record | None, now: float, tries: int) -> Record:
     if last is not None:
         _end(last)
     place = last.place if last is not None and ports_are_free(last.place) else choose_place(last.place if last else None)
-    place = make_temp(place)
-    record = Record("starting", place, now, tries=tries, fresh=not home.storage.exists(), boot=boot_id())
     line = command(place)
-    save(home.record, record)  # before the start: whoever comes after a kill in between finds it by the temp folder's name
+    record = Record("starting", place, now, tries=tries, fresh=not home.storage.exists(), boot=boot_id())
+    save(home.record, record)  # before anything else: whoever comes after a kill, or a full disk, finds all of it by the temp folder's name
+    if (made := make_temp(place)) != place:
+        record, line = replace(record, place=made), command(made)
+        save(home.record, record)
     leader = spawn(line, environment(home), home.log, cwd=home.folder)
     record = replace(record, leader=leader, sids=(leader.sid,))
     save(home.record, record)
