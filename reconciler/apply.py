@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reconciler.change import Change, Delete, Outcome, Plan, Replace
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.resource import Change, Delete, Outcome, Plan, Replace
 from reconciler.targets.protocol import Target, TargetRules
 
 

@@ -1,10 +1,11 @@
 """Targets -> live resources. Read only: what is handed in here has no way to write."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from reconciler.change import Plan
 from reconciler.errors import Problem, TargetError
-from reconciler.resource import Live, Observed, Resource, ResourceKey, Unreadable
+from reconciler.resource import Live, Observation, Observed, Resource, ResourceKey, Unreadable
 from reconciler.targets.protocol import Reader
 
 
@@ -36,3 +37,10 @@ def _read(name: str, reader: Reader, wanted: Mapping[ResourceKey, Resource]) -> 
         return reader.read(wanted)
     except TargetError as error:
         return Unreadable(name, error.problem)
+
+
+def found_wrong(live: Live, plan: Plan) -> Sequence[Problem]:
+    """What a reading showed to be wrong with something that the plan wants to write (a model file that is missing)."""
+    held = {item.change.owner for item in plan.held if item.change is not None}
+    readings = (seen for seen in live.values() if isinstance(seen, Observation))
+    return [problem for seen in readings for problem in seen.problems if problem.owner in held]

@@ -1,12 +1,12 @@
 """One pass. Every verb is this: `plan` with places that cannot write, `apply` once, `run` again and again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reconciler.apply import Written, apply_plan
+from reconciler.change import Plan
 from reconciler.desired import Desired, Remembered
-from reconciler.errors import Problem
-from reconciler.observe import observe
+from reconciler.observe import found_wrong, observe
 from reconciler.places import Places
 from reconciler.plan.make import make_plan
 from reconciler.plan.view import View
@@ -14,10 +14,10 @@ from reconciler.repo.read import ReadCache, read_repo
 from reconciler.repo.snapshot import Snapshot
 from reconciler.repo.source import Source
 from reconciler.report.model import Report
-from reconciler.resource import Live, Observation, Plan
 from reconciler.state.advance import after_writes, before_writes, known_targets, situate
 from reconciler.state.folder import State
 from reconciler.state.history import history, same_repo
+from reconciler.state.record import Record
 from reconciler.status import statuses
 from reconciler.targets.protocol import Claim
 from reconciler.targets.registry import rules_of
@@ -51,7 +51,7 @@ def reconcile(given: Given) -> Report:
     plan = make_plan(desired, live, situation)
 
     intent = before_writes(record, desired, plan)
-    written = _write(given, plan, intent != record and (lambda: given.state.save(intent)))
+    written = _write(given, plan, record, intent)
     outcomes = written.outcomes if written else None
     words = statuses(View(desired, live, situation), plan, outcomes, record.statuses)
 
@@ -60,21 +60,14 @@ def reconcile(given: Given) -> Report:
         if after != intent:
             given.state.save(after)
         record = after
-    problems = (*desired.problems, *_found(live, plan), *(written.problems if written else ()))
+    problems = (*desired.problems, *found_wrong(live, plan), *(written.problems if written else ()))
     return Report(plan, words, problems, outcomes, situation.now, desired.status_branch, record.remembered.revision)
 
 
-def _write(given: Given, plan: Plan, intend: Callable[[], None] | bool) -> Written | None:
+def _write(given: Given, plan: Plan, record: Record, intent: Record) -> Written | None:
     if not given.places.write:
         return None
-    if callable(intend) and (plan.changes or plan.rebinds):
-        intend()
+    if intent != record and (plan.changes or plan.rebinds):
+        given.state.save(intent)
     targets = given.places.targets()
     return apply_plan(plan, targets, {name: rules_of(given.places.spec(name).type) for name in targets})
-
-
-def _found(live: Live, plan: Plan) -> Sequence[Problem]:
-    """What a reading showed to be wrong with something that the plan wants to write (a model file that is missing)."""
-    held = {item.change.owner for item in plan.held if item.change is not None}
-    seen = (one for one in live.values() if isinstance(one, Observation))
-    return [problem for one in seen for problem in one.problems if problem.owner in held]

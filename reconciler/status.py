@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from reconciler.change import Outcome, Plan, Reason, Rebind
 from reconciler.desired import Owner
 from reconciler.plan.view import View
 from reconciler.report.model import EndpointStatus
-from reconciler.resource import Health, LiveResource, Outcome, Plan, Reason, Rebind, Replica, ReplicaState, Serving, Unreadable
+from reconciler.resource import Health, LiveResource, Replica, ReplicaState, Serving, Unreadable
 
 ENDPOINT: Final = "Endpoint"
 NOT_CREATED_AFTER: Final = 30.0  # seconds without any replica before an endpoint counts as Pending (rule 7)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from reconciler.change import Plan
 from reconciler.desired import Desired, Guards, Owner, TargetSpec
 from reconciler.errors import Problem
 from reconciler.plan.make import make_plan
@@ -15,7 +16,6 @@ from reconciler.resource import (
     LiveResource,
     Mark,
     Observation,
-    Plan,
     Replica,
     ReplicaState,
     Resource,

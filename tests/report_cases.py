@@ -2,34 +2,36 @@
 
 from dataclasses import replace
 
-from reconciler.errors import Problem, Severity
-from reconciler.report.model import EndpointStatus, Report
-from reconciler.resource import (
+from reconciler.change import (
     ABSENT,
-    Binding,
     ChangeClass,
     Create,
     Delete,
     Effects,
     FieldChange,
-    Health,
     Held,
-    Json,
-    LiveResource,
-    Mark,
     Operation,
     Outcome,
     Plan,
     Reason,
     Rebind,
     Replace,
+    Trip,
+    Update,
+)
+from reconciler.errors import Problem, Severity
+from reconciler.report.model import EndpointStatus, Report
+from reconciler.resource import (
+    Binding,
+    Health,
+    Json,
+    LiveResource,
+    Mark,
     Replica,
     ReplicaState,
     Resource,
     ResourceKey,
-    Trip,
     Unreadable,
-    Update,
     digest_of,
 )
 

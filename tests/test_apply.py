@@ -6,10 +6,11 @@ from contextlib import contextmanager
 import pytest
 
 from reconciler.apply import Written, apply_plan, waves
+from reconciler.change import Change, Outcome, Plan
 from reconciler.errors import Busy, LocalError, TargetUnavailable
 from reconciler.plan.make import make_plan
 from reconciler.plan.situation import Situation
-from reconciler.resource import Change, Observation, Outcome, Plan, Resource, ResourceKey
+from reconciler.resource import Observation, Resource, ResourceKey
 from reconciler.targets.memory.rules import RULES
 from tests.fleet import EAST, EDGE, NOW, TARGETS, api_key, desired, draining, endpoints, plan, route, work_key, workload, world
 

@@ -8,11 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "errors.md"
 RAISED = sorted(
-    {
-        code
-        for path in (ROOT / "reconciler").rglob("*.py")
-        for code in re.findall(r'"((?:[CDEGKLRSTUWX]|RAY)\d+)"', path.read_text())
-    }
+    {code for path in (ROOT / "reconciler").rglob("*.py") for code in re.findall(r'"((?:[CDEGKLRSTUWX]|RAY)\d+)"', path.read_text())}
 )
 
 
@@ -22,6 +18,8 @@ def test_a_code_is_explained(code: str) -> None:
 
 
 def test_no_code_is_explained_that_nothing_raises() -> None:
-    explained = {code for row in re.findall(r"^\| ([A-Z][^|]*)\|", PAGE.read_text(), re.MULTILINE) for code in re.findall(r"[A-Z]+\d+", row)}
+    explained = {
+        code for row in re.findall(r"^\| ([A-Z][^|]*)\|", PAGE.read_text(), re.MULTILINE) for code in re.findall(r"[A-Z]+\d+", row)
+    }
 
     assert explained == set(RAISED)

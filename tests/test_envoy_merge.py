@@ -6,7 +6,8 @@ import pytest
 from envoy_states import CLAIM, SPEC, entry, example, key, route, states, workload
 from hypothesis import given, settings
 
-from reconciler.resource import Binding, Change, ChangeClass, Create, Delete, Effects, Rebind, Resource, ResourceKey, Update
+from reconciler.change import Change, ChangeClass, Create, Delete, Effects, Rebind, Update
+from reconciler.resource import Binding, Resource, ResourceKey
 from reconciler.targets.envoy.check import key_faults, route_faults
 from reconciler.targets.envoy.manifest import KeyManifest, RouteManifest
 from reconciler.targets.envoy.merge import Merged, merge

@@ -4,7 +4,8 @@ import json
 
 from envoy_states import SPEC, workload
 
-from reconciler.resource import ChangeClass, DriftMode, FieldChange, LiveResource
+from reconciler.change import ChangeClass, FieldChange
+from reconciler.resource import DriftMode, LiveResource
 from reconciler.targets import registry
 from reconciler.targets.envoy.manifest import read_key, read_route
 from reconciler.targets.envoy.render import render_key, render_route

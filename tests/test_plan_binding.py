@@ -2,8 +2,9 @@
 
 import pytest
 
+from reconciler.change import Rebind
 from reconciler.plan.binding import retry_delay
-from reconciler.resource import Binding, LiveResource, Rebind
+from reconciler.resource import Binding, LiveResource
 from tests.fleet import (
     EAST,
     EDGE,

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.change import Plan, Reason
 from reconciler.desired import Guards
 from reconciler.plan.guards import allowed
 from reconciler.plan.operations import identity
 from reconciler.plan.situation import Spent
-from reconciler.resource import Plan, Reason, Resource
+from reconciler.resource import Resource
 from tests.fleet import (
     EDGE,
     HEAD,

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.resource import Binding, Reason, ReplicaState, Resource
+from reconciler.change import Reason
+from reconciler.resource import Binding, ReplicaState, Resource
 from tests.fleet import (
     AWAY,
     EAST,

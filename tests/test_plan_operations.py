@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.change import ABSENT, Delete, FieldChange, Plan, Reason, Update
 from reconciler.errors import Problem
-from reconciler.resource import ABSENT, Binding, Delete, DriftMode, FieldChange, Live, LiveResource, Observation, Plan, Reason, Update
+from reconciler.resource import Binding, DriftMode, Live, LiveResource, Observation
 from tests.fleet import (
     EAST,
     EDGE,

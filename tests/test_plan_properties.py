@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.apply import apply_plan
+from reconciler.change import Delete, Plan, Replace, Update
 from reconciler.desired import Desired, Guards
 from reconciler.observe import observe
 from reconciler.plan.make import make_plan
 from reconciler.plan.situation import Situation
-from reconciler.resource import Binding, Delete, Json, Live, LiveResource, Mark, Observation, Plan, Replace, Resource, Update
+from reconciler.resource import Binding, Json, Live, LiveResource, Mark, Observation, Resource
 from reconciler.targets.memory.rules import RULES
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import Stored, World

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reconciler.change import Plan
 from reconciler.errors import RepoUnavailable
 from reconciler.git.source import GitSource, open_source
 from reconciler.publish.push import GitPush
@@ -17,7 +18,7 @@ from reconciler.publish.status_branch import StatusBranches
 from reconciler.publish.status_files import Files, files_of, targets_of
 from reconciler.report.model import EndpointStatus, Report
 from reconciler.report.redact import redact
-from reconciler.resource import Health, Plan
+from reconciler.resource import Health
 from tests.git_repos import commit, git, new_repo
 from tests.report_cases import COMMIT, DIGEST, STATUSES
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.change import ChangeClass, FieldChange
 from reconciler.desired import TargetSpec
 from reconciler.errors import CompileError
-from reconciler.resource import Binding, ChangeClass, FieldChange, Json, LiveResource, ResourceKey
+from reconciler.resource import Binding, Json, LiveResource, ResourceKey
 from reconciler.targets.ray.document import attempt_of, key_of, mark_of, marked, plain
 from reconciler.targets.ray.render import render_workload
 from reconciler.targets.ray.rules import RULES

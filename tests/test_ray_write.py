@@ -11,21 +11,9 @@ from serve_answers import EMPTY, Dashboard, answer, application, dashboard
 from test_ray_render import CHAT, LAB
 
 from reconciler import checkpoint
+from reconciler.change import Change, ChangeClass, Create, Delete, Effects, Outcome, Rebind, Replace, Update
 from reconciler.errors import Busy, TargetUnavailable
-from reconciler.resource import (
-    Binding,
-    Change,
-    ChangeClass,
-    Create,
-    Delete,
-    Effects,
-    LiveResource,
-    Outcome,
-    Rebind,
-    Replace,
-    Resource,
-    Update,
-)
+from reconciler.resource import Binding, LiveResource, Resource
 from reconciler.targets.protocol import Claim, Context
 from reconciler.targets.ray.client import RayClient, Token
 from reconciler.targets.ray.document import marked

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import checkpoint
+from reconciler.change import Outcome
 from reconciler.compile import compile_declarations
 from reconciler.desired import TargetSpec
 from reconciler.engine_schemas import engine_schemas
@@ -16,7 +17,7 @@ from reconciler.places import Places
 from reconciler.reconcile import Given, reconcile
 from reconciler.repo.memory import MemorySource
 from reconciler.report.model import Report
-from reconciler.resource import Outcome, ResourceKey
+from reconciler.resource import ResourceKey
 from reconciler.state.folder import StateFolder
 from reconciler.state.memory import MemoryState
 from reconciler.targets.memory.target import MemoryTarget

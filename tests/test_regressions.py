@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from reconciler.change import ChangeClass, Create, Effects
 from reconciler.compile import compile_declarations
 from reconciler.desired import Remembered, TargetSpec
 from reconciler.places import places
@@ -11,7 +12,7 @@ from reconciler.plan.guards import move
 from reconciler.plan.situation import Spent
 from reconciler.repo.memory import MemorySource
 from reconciler.repo.read import read_repo
-from reconciler.resource import Binding, ChangeClass, Create, Effects
+from reconciler.resource import Binding
 from reconciler.state.advance import before_writes, situate
 from reconciler.state.history import Past
 from reconciler.state.memory import MemoryLock, MemoryState

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.change import Reason
 from reconciler.desired import Desired
 from reconciler.plan import binding, guards, make, needs
 from reconciler.plan.view import View
-from reconciler.resource import Mark, Reason
+from reconciler.resource import Mark
 from reconciler.state import advance
 from reconciler.targets.memory.target import MemoryTarget
 from tests.simulation.history import EVENTS, History, Violated

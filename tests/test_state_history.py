@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.change import Outcome, Plan
 from reconciler.desired import Desired, Guards
 from reconciler.errors import StateError
 from reconciler.plan.make import make_plan
 from reconciler.repo.memory import MemorySource
-from reconciler.resource import Live, Outcome, Plan
+from reconciler.resource import Live
 from reconciler.state.advance import after_writes, before_writes, known_targets, situate
 from reconciler.state.history import Past, history, same_repo
 from reconciler.state.record import Record

@@ -4,22 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.change import ChangeClass, Effects, Outcome, Rebind, Update
 from reconciler.errors import Problem
 from reconciler.plan.situation import Situation
 from reconciler.plan.view import View
 from reconciler.report.model import EndpointStatus
 from reconciler.resource import Binding as LateBinding
-from reconciler.resource import (
-    ChangeClass,
-    Effects,
-    Health,
-    Outcome,
-    Rebind,
-    Replica,
-    ReplicaState,
-    Serving,
-    Update,
-)
+from reconciler.resource import Health, Replica, ReplicaState, Serving
 from reconciler.status import RULES, Facts, sort_replicas, statuses, word_of
 from tests.fleet import (
     EAST,

@@ -2,12 +2,12 @@
 
 import sys
 
+from reconciler.change import Reason
 from reconciler.cli.output import emit
 from reconciler.report.model import Report
 from reconciler.report.status_text import needs_a_look, word_of
 from reconciler.report.style import clean
 from reconciler.report.words import subject_of
-from reconciler.resource import Reason
 
 WIDTH = 110
 

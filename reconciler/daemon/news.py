@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from reconciler.change import Outcome, Reason, Rebind
 from reconciler.errors import Severity
 from reconciler.report.model import EndpointStatus, Report
 from reconciler.report.words import class_of, short_digest, short_revision
-from reconciler.resource import Outcome, Reason, Rebind
 
 if TYPE_CHECKING:
     from reconciler.daemon.log import Log

@@ -7,8 +7,9 @@ replicas that were restarted. A known set of addresses is never replaced by an e
 from collections.abc import Iterator
 from typing import Final
 
+from reconciler.change import Rebind
 from reconciler.plan.view import View
-from reconciler.resource import Binding, LiveResource, Rebind, ResourceKey
+from reconciler.resource import Binding, LiveResource, ResourceKey
 
 FIRST_RETRY: Final = 60.0  # ray.md, section 8: one minute, then twice as long each time
 LONGEST_RETRY: Final = 1800.0

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from reconciler.resource import ABSENT, FieldChange, Json, Manifest
+from reconciler.change import ABSENT, FieldChange
+from reconciler.resource import Json, Manifest
 
 if TYPE_CHECKING:
     from deepdiff.model import DiffLevel

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import floor
 from typing import Final
 
+from reconciler.change import ChangeClass, Delete, Operation, Trip, Update
 from reconciler.desired import Guards
 from reconciler.plan.operations import RESTARTING
 from reconciler.plan.view import View
-from reconciler.resource import ChangeClass, Delete, Operation, Trip, Update
 
 ENDPOINT: Final = "Endpoint"
 KEY: Final = "ApiKey"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from reconciler.change import Create, Delete, Held, Operation, Plan, Reason, Trip, Update
 from reconciler.desired import Desired
 from reconciler.plan.binding import rebinds
 from reconciler.plan.guards import ENDPOINT, concerns, trips
@@ -9,7 +10,7 @@ from reconciler.plan.needs import waits
 from reconciler.plan.operations import digest, identity, operations
 from reconciler.plan.situation import Situation
 from reconciler.plan.view import View
-from reconciler.resource import Create, Delete, DriftMode, Held, Live, Operation, Plan, Reason, Trip, Update
+from reconciler.resource import DriftMode, Live
 
 
 def make_plan(desired: Desired, live: Live, situation: Situation) -> Plan:

@@ -3,9 +3,10 @@ sentence that a person reads in the plan, and the next pass looks again."""
 
 from collections.abc import Iterator
 
+from reconciler.change import Create, Delete, Held, Operation, Reason, Replace, Update
 from reconciler.plan.binding import drain_left
 from reconciler.plan.view import View
-from reconciler.resource import Create, Delete, Held, LiveResource, Operation, Reason, Replace, ResourceKey, Update
+from reconciler.resource import LiveResource, ResourceKey
 
 
 def waits(view: View, operation: Operation) -> Held | None:

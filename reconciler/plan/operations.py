@@ -3,26 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
+from reconciler.change import ChangeClass, Create, Delete, Effects, FieldChange, Operation, Replace, Update
 from reconciler.desired import Owner
 from reconciler.plan.binding import bound_addresses
 from reconciler.plan.fields import covers, field_changes
 from reconciler.plan.view import View
-from reconciler.resource import (
-    Binding,
-    ChangeClass,
-    Create,
-    Delete,
-    DriftMode,
-    Effects,
-    FieldChange,
-    Json,
-    LiveResource,
-    Operation,
-    Replace,
-    Resource,
-    Update,
-    digest_of,
-)
+from reconciler.resource import Binding, DriftMode, Json, LiveResource, Resource, digest_of
 
 MARK: Final = ("/mark",)  # pointers of the mark's own fields: no part of any manifest
 RESTARTING: Final = frozenset({ChangeClass.RESTART, ChangeClass.REPLACE, ChangeClass.MIGRATE})

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from reconciler.change import Outcome, Rebind
 from reconciler.report.model import Report
 from reconciler.report.words import operation_of
-from reconciler.resource import Outcome, Rebind, ResourceKey
+from reconciler.resource import ResourceKey
 
 
 def combined(reports: Sequence[Report]) -> Report:

@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Final, Literal, cast
 
+from reconciler.change import ABSENT, Change, FieldChange, Held, Operation, Outcome, Plan, Rebind, Replace, Trip, Update
 from reconciler.errors import Problem, Severity
 from reconciler.report.forms import (
     Action,
@@ -31,7 +32,7 @@ from reconciler.report.forms import (
 from reconciler.report.model import EndpointStatus, Report
 from reconciler.report.style import is_sensitive
 from reconciler.report.words import class_of, direction_of, is_drift, operation_of, source_of
-from reconciler.resource import ABSENT, Change, FieldChange, Held, Operation, Outcome, Plan, Rebind, Replace, ResourceKey, Trip, Update
+from reconciler.resource import ResourceKey
 
 PLAN_FORMAT: Final = "reconciler.dev/plan/v1"
 ERROR_FORMAT: Final = "reconciler.dev/error/v1"

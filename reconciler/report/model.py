@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.change import Outcome, Plan, Reason, Replace
 from reconciler.errors import Problem, Severity
-from reconciler.resource import Health, Outcome, Plan, Reason, Replace, Replica
+from reconciler.resource import Health, Replica
 
 ERRORS = frozenset({Reason.CONFLICT, Reason.UNREADABLE, Reason.INVALID})
 GUARDED = frozenset({Reason.GUARD, Reason.PROTECTED, Reason.APPROVAL})

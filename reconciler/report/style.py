@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from reconciler.resource import ABSENT, Json, canonical
+from reconciler.change import ABSENT
+from reconciler.resource import Json, canonical
 
 CODES: Final = {
     "red": "31",

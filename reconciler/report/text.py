@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from reconciler.change import Change, ChangeClass, Create, FieldChange, Held, Operation, Outcome, Plan, Reason, Replace, Update
 from reconciler.errors import Problem, Severity
 from reconciler.report.model import Report
 from reconciler.report.style import clean, first_lines, indent, is_sensitive, paint, plural, table, value_text
@@ -27,7 +28,6 @@ from reconciler.report.words import (
     source_of,
     subject_of,
 )
-from reconciler.resource import Change, ChangeClass, Create, FieldChange, Held, Operation, Outcome, Plan, Reason, Replace, Update
 
 ROWS: Final = 50  # changes of one section, deletes and replaces not counted
 FIELDS: Final = 12  # field differences of one change

@@ -6,7 +6,8 @@ One table for text, Markdown and JSON, so that they cannot disagree (the classes
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.resource import Change, ChangeClass, Create, Delete, Operation, Plan, Reason, Rebind, Replace, ResourceKey, Update
+from reconciler.change import Change, ChangeClass, Create, Delete, Operation, Plan, Reason, Rebind, Replace, Update
+from reconciler.resource import ResourceKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from reconciler.change import Change, Outcome, Plan, Reason, Rebind
 from reconciler.desired import Desired, Remembered, TargetSpec
 from reconciler.plan.guards import PERHAPS, concerns, count, ending_of, move
 from reconciler.plan.operations import identity
 from reconciler.plan.situation import Situation, Spent
 from reconciler.report.model import EndpointStatus
-from reconciler.resource import Change, Live, Observation, Observed, Outcome, Plan, Reason, Rebind
+from reconciler.resource import Live, Observation, Observed
 from reconciler.state.history import Past
 from reconciler.state.record import Acknowledged, Record
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from reconciler.resource import Change, Effects, FieldChange, LiveResource, Observation, Outcome, Resource, ResourceKey
+from reconciler.change import Change, Effects, FieldChange, Outcome
+from reconciler.resource import LiveResource, Observation, Resource, ResourceKey
 
 
 class Reader(Protocol):

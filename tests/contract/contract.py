@@ -8,23 +8,10 @@ from typing import Protocol
 import pytest
 
 from reconciler import checkpoint
+from reconciler.change import Change, ChangeClass, Create, Delete, Effects, Outcome, Rebind, Update
 from reconciler.errors import Busy, TargetError
 from reconciler.plan.fields import field_changes
-from reconciler.resource import (
-    Binding,
-    Change,
-    ChangeClass,
-    Create,
-    Delete,
-    Effects,
-    LiveResource,
-    Observation,
-    Outcome,
-    Rebind,
-    Resource,
-    ResourceKey,
-    Update,
-)
+from reconciler.resource import Binding, LiveResource, Observation, Resource, ResourceKey
 from reconciler.targets.protocol import Claim, Target
 
 OURS, THEIRS, FORK = Claim("default", "root"), Claim("other", "root"), Claim("default", "another-root")

@@ -14,23 +14,11 @@ from typing import Any
 import pytest
 from replicas import Replicas
 
+from reconciler.change import Change, ChangeClass, Create, Delete, Effects, Outcome, Rebind, Update
 from reconciler.desired import TargetSpec
 from reconciler.local import envoy as local
 from reconciler.local.process import free_port
-from reconciler.resource import (
-    Binding,
-    Change,
-    ChangeClass,
-    Create,
-    Delete,
-    Effects,
-    LiveResource,
-    Outcome,
-    Rebind,
-    Resource,
-    ResourceKey,
-    Update,
-)
+from reconciler.resource import Binding, LiveResource, Resource, ResourceKey
 from reconciler.targets.envoy.render import render_key, render_route
 from reconciler.targets.envoy.target import open_target
 from reconciler.targets.protocol import Claim, Context, Target

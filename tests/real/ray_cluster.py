@@ -12,21 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from reconciler.change import Change, ChangeClass, Create, Effects, Outcome, Update
 from reconciler.desired import TargetSpec
 from reconciler.local import ray
-from reconciler.resource import (
-    Binding,
-    Change,
-    ChangeClass,
-    Create,
-    Effects,
-    LiveResource,
-    Observation,
-    Outcome,
-    Resource,
-    ResourceKey,
-    Update,
-)
+from reconciler.resource import Binding, LiveResource, Observation, Resource, ResourceKey
 from reconciler.targets.protocol import Claim, Context
 from reconciler.targets.ray.client import RayClient, Token
 from reconciler.targets.ray.render import render_workload

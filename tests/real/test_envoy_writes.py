@@ -17,10 +17,11 @@ from envoy_gateway import TRAFFIC, Box, ask_on, backend, key_text, load, until
 from replicas import Replicas
 
 from reconciler import checkpoint
+from reconciler.change import Create
 from reconciler.errors import Busy, LocalError, TargetRefused, TargetUnavailable
 from reconciler.local import envoy as local
 from reconciler.local.process import free_port
-from reconciler.resource import Binding, Create, Json
+from reconciler.resource import Binding, Json
 from reconciler.targets.envoy import clusters
 from reconciler.targets.envoy.state import RouteEntry
 from reconciler.targets.envoy.target import open_target

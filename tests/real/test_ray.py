@@ -14,10 +14,11 @@ import pytest
 from ray_cluster import CLAIM, RayCluster, ask, is_running, names, number, pids_with, secrets_for, stub, until
 
 from reconciler import local
+from reconciler.change import ChangeClass, Create, Delete, Effects, Rebind
 from reconciler.errors import TargetError
 from reconciler.local import ray
 from reconciler.local.ray_record import load
-from reconciler.resource import Binding, ChangeClass, Create, Delete, Effects, Mark, Rebind, ReplicaState
+from reconciler.resource import Binding, Mark, ReplicaState
 from reconciler.targets.ray.document import name_of
 from reconciler.targets.rendering import SecretEnv
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from reconciler import checkpoint
+from reconciler.change import Change, Outcome
 from reconciler.desired import TargetSpec
 from reconciler.errors import Busy, TargetUnavailable
-from reconciler.resource import Change, Observation, Outcome, Resource, ResourceKey
+from reconciler.resource import Observation, Resource, ResourceKey
 from reconciler.state.memory import MemoryState
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import Stored, World

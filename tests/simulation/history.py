@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
-from reconciler.resource import Mark, Plan, Reason, ResourceKey
+from reconciler.change import Plan, Reason
+from reconciler.resource import Mark, ResourceKey
 from reconciler.targets.memory.world import Stored
 from tests.simulation.author import edit, first_repo, mend_everything
 from tests.simulation.declared import Repo

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 import reconciler.reconcile as the_pass
+from reconciler.change import Delete, Plan, Reason
 from reconciler.compile import compile_declarations
 from reconciler.desired import Desired, Remembered, TargetSpec
 from reconciler.errors import RepoError
@@ -19,7 +20,7 @@ from reconciler.repo.memory import MemorySource
 from reconciler.repo.read import ReadCache
 from reconciler.repo.snapshot import Snapshot
 from reconciler.report.model import Report
-from reconciler.resource import Delete, Live, Mark, Plan, Reason, ResourceKey
+from reconciler.resource import Live, Mark, ResourceKey
 from reconciler.state.record import Record
 from reconciler.targets.memory.world import Stored
 from reconciler.targets.protocol import Context

@@ -7,8 +7,9 @@ nothing: the next pass finds it and deletes it again.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from reconciler.change import Change, Create, Delete, Rebind, Replace, Update
 from reconciler.errors import Problem
-from reconciler.resource import Binding, Change, Create, Delete, Mark, Rebind, Replace, Resource, ResourceKey, Update
+from reconciler.resource import Binding, Mark, Resource, ResourceKey
 from reconciler.targets.envoy.check import address_faults, key_conflicts, key_faults, route_conflicts, route_faults
 from reconciler.targets.envoy.manifest import read_key, read_route
 from reconciler.targets.envoy.render import KEY, ROUTE

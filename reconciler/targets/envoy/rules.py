@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from reconciler.resource import ChangeClass, Effects, FieldChange, LiveResource, Resource
+from reconciler.change import ChangeClass, Effects, FieldChange
+from reconciler.resource import LiveResource, Resource
 from reconciler.targets.envoy.render import KEY, ROUTE
 from reconciler.targets.protocol import TargetRules
 

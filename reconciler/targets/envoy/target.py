@@ -10,12 +10,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Final
 
+from reconciler.change import Change
 from reconciler.desired import TargetSpec
 from reconciler.errors import LocalError, TargetUnavailable
 from reconciler.local import envoy as local
 from reconciler.local.envoy_admin import Admin, told
 from reconciler.local.envoy_record import Launch
-from reconciler.resource import Change, Observation, Resource, ResourceKey
+from reconciler.resource import Observation, Resource, ResourceKey
 from reconciler.targets.envoy.acknowledge import Envoy
 from reconciler.targets.envoy.files import Folder
 from reconciler.targets.envoy.generate import Generator, fingerprint

@@ -9,8 +9,8 @@ until the culprit stands alone: it fails, with Envoy's own reason, and takes not
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from reconciler.change import Change, Outcome
 from reconciler.errors import Busy, Problem, TargetRefused
-from reconciler.resource import Change, Outcome
 from reconciler.targets.envoy.acknowledge import Envoy, Rejected
 from reconciler.targets.envoy.files import GENERATED, Folder
 from reconciler.targets.envoy.generate import Generator

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from reconciler.resource import ChangeClass, Effects, FieldChange, LiveResource, Resource
+from reconciler.change import ChangeClass, Effects, FieldChange
+from reconciler.resource import LiveResource, Resource
 from reconciler.targets.protocol import TargetRules
 
 IN_PLACE: Final = ("/replicas",)

@@ -5,22 +5,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
+from reconciler.change import Change, Create, Delete, Outcome, Rebind, Replace, Update
 from reconciler.checkpoint import reach
 from reconciler.desired import TargetSpec
 from reconciler.errors import Busy, TargetUnavailable
-from reconciler.resource import (
-    Binding,
-    Change,
-    Create,
-    Delete,
-    Observation,
-    Outcome,
-    Rebind,
-    Replace,
-    Resource,
-    ResourceKey,
-    Update,
-)
+from reconciler.resource import Binding, Observation, Resource, ResourceKey
 from reconciler.targets.memory.world import Stored, World
 from reconciler.targets.protocol import Context
 

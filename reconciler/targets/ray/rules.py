@@ -7,7 +7,8 @@ running replicas instead.
 from collections.abc import Mapping
 from typing import Final
 
-from reconciler.resource import ChangeClass, Effects, FieldChange, Json, LiveResource, Resource
+from reconciler.change import ChangeClass, Effects, FieldChange
+from reconciler.resource import Json, LiveResource, Resource
 from reconciler.targets.protocol import TargetRules
 from reconciler.targets.ray.render import KIND
 

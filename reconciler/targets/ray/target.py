@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from reconciler.change import Change
 from reconciler.desired import TargetSpec
 from reconciler.errors import LocalError, Problem, TargetError, TargetRefused, TargetUnavailable
 from reconciler.local import ray
 from reconciler.local.ray_head import environment
-from reconciler.resource import Change, Observation, Resource, ResourceKey
+from reconciler.resource import Observation, Resource, ResourceKey
 from reconciler.targets.protocol import Context, Writer
 from reconciler.targets.ray.answer import ServeState
 from reconciler.targets.ray.client import LIGHT_TIMEOUT, RayClient, Token

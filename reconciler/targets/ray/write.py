@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler import checkpoint
+from reconciler.change import Change, Create, Delete, Outcome, Rebind, Replace, Update
 from reconciler.errors import Busy, Problem, TargetRefused
-from reconciler.resource import Change, Create, Delete, Json, Manifest, Outcome, Rebind, Replace, Update
+from reconciler.resource import Json, Manifest
 from reconciler.targets.protocol import Context
 from reconciler.targets.ray.answer import Application, ServeState
 from reconciler.targets.ray.client import RayClient
