@@ -194,4 +194,5 @@ def engine(folder: Path, port: int) -> Iterator[None]:
 
 def compared(what: str, ours: Sample, peer: Sample, name: str, goal: float) -> Row:
     ratio = ours.median / peer.median
-    return Row(what, ours.text("/s", 0), f"{peer.text('/s', 0)} ({name})", f"{ratio:.0%}", f">= {goal:.0%}", ratio >= goal)
+    digits = 0 if peer.median > 100 else 1
+    return Row(what, ours.text("/s", digits), f"{peer.text('/s', digits)} ({name})", f"{ratio:.0%}", f">= {goal:.0%}", ratio >= goal)
