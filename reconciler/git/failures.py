@@ -15,12 +15,13 @@ from reconciler.git.command import TIMED_OUT, Answer
 
 _LATER: Final = "the last commit that was fetched stays in force; it is tried again"
 
+LONGEST: Final = 500  # characters of git's own words in a message
 FAILURES: Final = (
     (
         "R12",
-        r"No space left on device|[Dd]isk quota|insufficient permission|unable to create temporary",
+        r"No space left on device|[Dd]isk quota|insufficient permission|unable to create temporary|File too large|died of signal 25",
         "cannot be fetched: the Git cache cannot be written",
-        "make room below the state folder, or correct its rights; it is tried again",
+        "make room in {cache} or correct its rights, or name another state folder with --state; it is tried again",
     ),
     ("R8", r"dubious ownership", "belongs to another user", "if you trust it: git config --global --add safe.directory {where}"),
     ("R9", r"shallow roots|shallow update not allowed", "is a shallow clone", "clone it with its history (fetch-depth: 0)"),
@@ -43,7 +44,7 @@ FAILURES: Final = (
         r"early EOF|unexpected disconnect|hung up|index-pack|missing (blob|tree|commit|necessary)|bad (object|tree|pack)|corrupt|inflate"
         r"|did not send all|unable to read|loose object|Could not read [0-9a-f]{40}|not a valid object|is missing|truncated",
         "has missing or damaged objects, or the transfer was cut off",
-        "run git fsck there; a transfer is tried again",
+        "run git fsck there; a transfer is tried again; a Git cache of ours may be removed, it is fetched anew",
     ),
     (
         "R6",
@@ -55,13 +56,21 @@ FAILURES: Final = (
 _AGAIN: Final = frozenset({"R2", "R7", "R12"})
 
 
-def failure_of(answer: Answer, where: str) -> RepoError:
-    """The error for an answer that was not 0. where: URL or folder, without credentials."""
-    said = " ".join(line.strip() for line in answer.err.splitlines() if line.strip())[-400:]
+def failure_of(answer: Answer, where: str, cache: str = "the Git cache") -> RepoError:
+    """The error for an answer that was not 0. where: URL or folder, without credentials; cache: the folder that was fetched into."""
+    said = _last_words(answer.err)
     for code, pattern, what, todo in FAILURES:
         if re.search(pattern, answer.err):
             made = RepoUnavailable if code in _AGAIN else RepoError
-            return made(f"{where} {what}", why=said, todo=todo.format(where=where), code=code)
+            return made(f"{where} {what}", why=said, todo=todo.format(where=where, cache=cache), code=code)
     if answer.code == TIMED_OUT:
         return RepoUnavailable(f"{where} cannot be reached", why=said, todo=_LATER, code="R2")
     return RepoError(f"git failed on {where}", why=said, todo="try the same with git by hand", code="R1")
+
+
+def _last_words(text: str) -> str:
+    """The last lines, each once: git says the same thing of every object."""
+    lines = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    while len(lines) > 1 and sum(map(len, lines)) > LONGEST:
+        lines.pop(0)
+    return " ".join(lines)[:LONGEST]

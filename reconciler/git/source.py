@@ -64,7 +64,7 @@ class GitSource:
             raise RepoError(
                 f"the Git cache {self.folder} cannot be made",
                 why=error.strerror or "",
-                todo="make room, or correct the rights of the folder",
+                todo="make room, correct the rights, or name another state folder with --state",
                 code="R12",
             ) from error
         answer = self.git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(self.folder))
@@ -83,7 +83,12 @@ class GitSource:
             if "couldn't find remote ref" in answer.err:
                 raise self._no_branch(branch)
             if answer.code or "shallow roots" in answer.err:  # git only warns that it rejected these, and says 0
-                raise failure_of(answer, self.remote.url)
+                raise self._fetch_failed(answer)
+
+    def _fetch_failed(self, answer: Answer) -> RepoError:
+        """Damage may be there or in our own cache: git names the file."""
+        ours = f"{self.folder}/objects" in answer.err
+        return failure_of(answer, f"the Git cache {self.folder}" if ours else self.remote.url, str(self.folder))
 
     def _has(self, ref: str) -> bool:
         return self.git.run("rev-parse", "--verify", "--quiet", ref).code == 0
