@@ -21,8 +21,11 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def show(parsed: argparse.Namespace) -> int:
     from reconciler.local import status
     from reconciler.report.local_text import local_as_json, local_as_text
+    from reconciler.state.folder import StateFolder
 
-    programs = status(where_of(parsed).state)
+    folder = where_of(parsed).state
+    StateFolder(folder).check()
+    programs = status(folder)
     emit(local_as_json(programs) if parsed.json else local_as_text(programs, colour_wanted(parsed.no_color)))
     return 0
 
@@ -30,12 +33,15 @@ def show(parsed: argparse.Namespace) -> int:
 def end(parsed: argparse.Namespace) -> int:
     from reconciler.daemon.control import holder
     from reconciler.errors import Busy
-    from reconciler.local import stop
+    from reconciler.local import status, stop
+    from reconciler.state.folder import StateFolder
 
     folder = where_of(parsed).state
+    StateFolder(folder).check()
     daemon = holder(folder)
     if daemon:
         raise Busy(f"`reconciler run` (pid {daemon.pid}) keeps these programs up", todo="stop it first: it would start them again")
+    started = status(folder)
     stop(folder)
-    note("What was started from this state folder has ended.")
+    note("What was started from this state folder has ended." if started else f"Nothing was started from {folder}.")
     return 0

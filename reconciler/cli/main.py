@@ -69,7 +69,9 @@ def _crash(error: Exception, given: Sequence[str]) -> Problem:
 
 def _run(given: Sequence[str]) -> int:
     whole = parser()
-    parsed = whole.parse_args(given)
+    parsed, unknown = whole.parse_known_args(given)
+    if unknown:
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}", todo=f"see reconciler {parsed.verb or ''} --help")
     if parsed.verb is None:
         emit(whole.format_help(), sys.stderr)
         return 1

@@ -50,7 +50,15 @@ def where_of(parsed: argparse.Namespace) -> Where:
     repo = _first(getattr(parsed, "repo", None), "RECONCILER_REPO", written.get("repo"), "")
     branch = _first(getattr(parsed, "branch", None), "RECONCILER_BRANCH", written.get("branch"), "")
     state = _first(parsed.state, "RECONCILER_STATE", written.get("state"), str(default_state()))
-    return Where(repo, branch, Path(state).expanduser().absolute())
+    return Where(repo, branch, _absolute(state))
+
+
+def _absolute(state: str) -> Path:
+    try:
+        return Path(state).expanduser().absolute()
+    except (OSError, RuntimeError) as error:  # the folder that the caller stands in was removed; or there is no such user
+        todo = "cd to a folder that exists, and name the state folder by its whole path"
+        raise UsageError(f"which folder is '{state}'?", why=str(error), todo=todo, code="U2") from error
 
 
 def _first(option: str | None, variable: str, written: str | None, default: str) -> str:

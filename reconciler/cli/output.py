@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TextIO
 
-from reconciler.errors import Problem, ReconcilerError
+from reconciler.errors import Problem, ReconcilerError, UsageError
 from reconciler.report.model import Report
 
 
@@ -17,13 +17,21 @@ def prepare_streams() -> None:
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:
-    """Write and flush. A reader that went away (`| head`) is no error; it does not change the exit code either."""
+    """Write and flush. A reader that went away (`| head`) is no error; it does not change the exit code either.
+
+    Raises UsageError where nothing can be written (a full disk): from then on nothing more is tried there.
+    """
     out = stream or sys.stdout
     try:
         out.write(text)
         out.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        if isinstance(error, BrokenPipeError) or out is sys.stderr:
+            return
+        why = "what was to be done is done; only the report is lost"
+        what, todo = f"the report cannot be printed: {error.strerror or error}", "make room where the output goes, and ask again"
+        raise UsageError(what, why=why, todo=todo, code="U7") from error
 
 
 def note(text: str) -> None:

@@ -108,6 +108,15 @@ class StateFolder:
         except OSError as error:
             raise self._unusable("cannot be made", error) from error
 
+    def check(self) -> None:
+        """A folder that is not there yet remembers nothing; something else in its place is a mistake. Raises StateError."""
+        try:
+            os.listdir(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._unusable("cannot be read", error) from error
+
     def lock(self, target: str, who: str) -> Lock:
         """The right to write to a target from this box, until `release`. Raises Busy with who holds it and since when."""
         self.make()

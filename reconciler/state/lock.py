@@ -24,7 +24,7 @@ class Lock:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StateError(f"the lock of {target} cannot be made: {error.strerror}", where=str(path), code="S1") from error
+            raise _unusable(f"the lock of {target} cannot be made", path, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
@@ -40,7 +40,7 @@ class Lock:
             ) from error
         except OSError as error:
             os.close(descriptor)
-            raise StateError(f"the lock of {target} cannot be written: {error.strerror}", where=str(path), code="S1") from error
+            raise _unusable(f"the lock of {target} cannot be written", path, error) from error
         return cls(path, descriptor)
 
     def held(self) -> bool:
@@ -55,6 +55,16 @@ class Lock:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def _unusable(what: str, path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"{what}: {error.strerror}",
+        where=str(path),
+        why="without its lock two writers could undo each other's work, so nothing is written",
+        todo="free space or correct the rights, or name another folder with --state",
+        code="S1",
+    )
 
 
 def _holder(descriptor: int) -> str:
