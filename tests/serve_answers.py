@@ -130,8 +130,8 @@ class Dashboard:
 
 
 @contextlib.contextmanager
-def dashboard() -> Iterator[Dashboard]:
-    board = Dashboard()
+def dashboard(board: Dashboard | None = None) -> Iterator[Dashboard]:
+    board = board or Dashboard()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
