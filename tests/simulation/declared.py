@@ -241,12 +241,16 @@ class Repo:
             yield from (f"Cluster/{document.cluster}", f"Gateway/{document.gateway}", ENGINE, REGISTRY)
             gateway = self.documents.get(f"Gateway/{document.gateway}")
             named = gateway.clusters if isinstance(gateway, Gateway) else ()
-            yield from (f"Cluster/{name}" for name in named if f"Cluster/{name}" not in self.documents)  # a broken gateway
+            yield from (f"Cluster/{name}" for name in named if self._missing(f"Cluster/{name}"))  # a broken gateway
             yield from () if document.cluster in named else ("Cluster/",)  # the gateway does not route there
         if isinstance(document, Key):
             yield from (
                 f"Endpoint/{workspace}/{name}" for name in document.endpoints or () if f"Endpoint/{workspace}/{name}" not in self.documents
             )
+
+    def _missing(self, id_: str) -> bool:
+        """Nowhere, and not in what is torn either, where it may stand."""
+        return id_ not in self.documents and "torn" not in self.wrong.values()
 
     def settings(self) -> Settings | None:
         """None where there is none, or a broken one."""

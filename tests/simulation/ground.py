@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from reconciler import checkpoint
-from reconciler.change import Change, Outcome
+from reconciler.change import Change
 from reconciler.desired import TargetSpec
 from reconciler.errors import Busy, TargetUnavailable
 from reconciler.resource import Observation, Resource, ResourceKey
@@ -56,16 +56,13 @@ class WatchedTarget(MemoryTarget):
 
     def __init__(self, spec: TargetSpec, context: Context, world: WatchedWorld, who: object, dark: set[str]) -> None:
         super().__init__(spec, context, world)
-        self.watched, self.who, self.dark = world, who, dark
+        self.watched, self.who, self.dark, self.holds_lock = world, who, dark, context.still_held
 
     def read(self, wanted: Mapping[ResourceKey, Resource]) -> Observation:
         self.dark.add(self.name)
         seen = super().read(wanted)
         self.dark.discard(self.name)
         return seen
-
-    def _write(self, change: Change) -> Outcome:
-        return super()._write(change)
 
     def _do(self, change: Change, before: Stored | None) -> None:
         self.watched.acting = self

@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.change import Plan, Reason
 from reconciler.resource import Mark, ResourceKey
 from reconciler.targets.memory.world import Stored
-from tests.simulation.author import edit, first_repo, mend_everything
+from tests.simulation.author import edit, first_repo, mend_everything, remove_endpoint
 from tests.simulation.declared import Repo
 from tests.simulation.ground import Faults, WatchedTarget, WatchedWorld
 from tests.simulation.invariants import PASSES, WRITES, Write, live_is_what_is_declared, nothing_is_left_to_do
@@ -111,7 +111,7 @@ class History:
     def _noted(self, target: WatchedTarget | None, key: ResourceKey, before: Stored | None, after: Stored | None) -> None:
         assert target is not None
         assert isinstance(target.who, Team)
-        write = Write(target.who, key, before, after, target.context.still_held())
+        write = Write(target.who, key, before, after, target.holds_lock())
         account(write)
         if self.checks:
             self.broken += [f"{rule.__name__}: {said}" for rule in WRITES if (said := rule(write))]
@@ -366,7 +366,11 @@ def kill_and_lose_state(history: History) -> str | None:
         return None
     history._restart(history.main)
     history.main.lose_state()
-    return "the process is killed, and the state folder is lost"
+    said = "the process is killed, and the state folder is lost"
+    gone = remove_endpoint(history.main.repo, history.random)
+    if gone is None or history.random.random() < 0.5:
+        return said
+    return f"{said}; meanwhile somebody removes an endpoint: {history.main.number(history.main.commit(gone))}"
 
 
 def kill_and_change(history: History) -> str:
@@ -458,7 +462,7 @@ EVENTS: Final[tuple[tuple[Event, int], ...]] = (
     (answer_lost, 2),
     (unacknowledged_files, 1),
     (kill, 5),
-    (kill_and_lose_state, 1),
+    (kill_and_lose_state, 2),
     (kill_and_change, 3),
     (lock_stolen, 2),
     (lock_held, 1),
