@@ -579,3 +579,11 @@ def test_no_secret_reaches_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     event = json.loads(done.stderr)
     assert event["text"] == "rcl_abcdefghjk_..."
     assert "pw" not in event["url"]
+
+
+def test_a_log_that_cannot_be_written_ends_nothing() -> None:
+    code = "from reconciler.daemon import log; log.configure(as_json=True); log.logger().info('x'); print('goes on')"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+
+    assert done.stdout == "goes on\n"

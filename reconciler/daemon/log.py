@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO, cast
 
 from reconciler.report.redact import without_secrets
 
@@ -10,6 +11,18 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
 
     Log = FilteringBoundLogger
+
+
+class _Stderr:
+    """A full disk below the log, or a reader that went away, ends no pass and no daemon: the line is lost."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure(*, as_json: bool) -> None:
@@ -27,7 +40,7 @@ def configure(*, as_json: bool) -> None:
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(20),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Stderr())),
     )
 
 
