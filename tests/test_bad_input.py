@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -246,13 +246,22 @@ def full_disk(site: Site) -> None:
         pytest.skip("this box lets nobody mount a small file system")
     site.stack.callback(subprocess.run, ["umount", "--lazy", str(site.state)], check=True)
     shutil.copytree(content, site.state, symlinks=True, dirs_exist_ok=True)
-    with open(site.state / "filler", "wb", buffering=0) as filler:
-        try:
-            while filler.write(b"\0" * 4096):
-                pass
-        except OSError:
-            pass
+    fill(site.state)
     commit(site.config, {"chat.yaml": (site.config / "chat.yaml").read_text() + "  replicas: 2\n"})
+
+
+def fill(folder: Path) -> None:
+    with open(folder / "filler", "wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(b"\0" * 4096):
+            pass
+
+
+def full_since_the_fetch(site: Site) -> None:
+    """Git has what it needs; what is remembered cannot be written."""
+    full_disk(site)
+    (site.state / "filler").unlink()
+    site.run("plan")
+    fill(site.state)
 
 
 def folder_gone(site: Site) -> None:
@@ -404,6 +413,7 @@ STATE: Final = (
     Bad("... and a run", "run", ("[S1]", "/proc/reconciler", "correct the rights"), state_without_rights),
     Bad("a full disk", "apply", ("No space left on device", "/state", "room"), full_disk),
     Bad("... and a plan", "plan", ("No space left on device", "/state", "room"), full_disk),
+    Bad("... after the fetch", "apply", ("[S1]", "No space left on device", "/state", "free space"), full_since_the_fetch),
     Bad("... and a run", "run", ("[S1]", "No space left on device", "/state", "free space"), full_disk),
     Bad("a limit on the size of files", "apply", ("[R12]", "/state/git", "correct its rights"), small_files),
     Bad(
