@@ -81,19 +81,24 @@ class Envoy:
         return before.get(f"{prefix}.version_text") != wanted or _rose(before, now, prefix, "update_success")
 
     def _stats(self) -> Mapping[str, str]:
-        for _ in range(2):
-            try:
-                return self.admin.stats(PATTERN)
-            except AdminAway as error:
-                if not self.revive():
-                    raise TargetUnavailable(
-                        "Envoy does not answer at its admin address",
-                        where=str(self.folder.path),
-                        why=str(error),
-                        todo="see that it runs; the next pass goes on from here",
-                        code="T35",
-                    ) from error
-        raise TargetUnavailable("Envoy does not stay up", where=str(self.folder.path), code="T35")
+        try:
+            return self.admin.stats(PATTERN)
+        except AdminAway as error:
+            if not self.revive():
+                raise self._away(error) from error
+        try:
+            return self.admin.stats(PATTERN)
+        except AdminAway as error:
+            raise self._away(error) from error
+
+    def _away(self, error: AdminAway) -> TargetUnavailable:
+        return TargetUnavailable(
+            "Envoy does not answer at its admin address",
+            where=str(self.folder.path),
+            why=f"{error}; traffic goes on as it is",
+            todo="see that it runs, or end it: one of ours is started again; the next pass goes on from here",
+            code="T35",
+        )
 
 
 def _number(stats: Mapping[str, str], prefix: str, kind: str) -> int:

@@ -58,6 +58,9 @@ class EnvoyTarget:
         found = observation(self._settings.name, state, self._context.claim, wanted, self._context.now())
         versions = self._versions(state)
         away = self._settings.run and versions is None
+        if away and self._process() is not None:
+            pending = (*self._pending(state, None), "Envoy does not answer at its admin address")
+            return replace(found, pending=pending)
         return replace(found, pending=self._pending(state, versions), notes=("Envoy does not run; apply starts it",) if away else ())
 
     def _beginning(self) -> tuple[str, ...]:
@@ -75,10 +78,9 @@ class EnvoyTarget:
         return envoy.versions() if envoy else None
 
     def _envoy(self) -> Envoy | None:
-        """The Envoy that answers in the folder, whoever runs it."""
-        if self._settings.run and self._process() is None:
-            return None
-        return Envoy(self._folder, self._admin, self._revive) if self._admin.ready() else None
+        """The Envoy that runs on the folder: ours by its process, whether or not it answers; somebody else's when it answers."""
+        there = self._process() is not None if self._settings.run else self._admin.ready()
+        return Envoy(self._folder, self._admin, self._revive) if there else None
 
     def _process(self) -> int | None:
         found = local.running(self._context.folder, self._settings.name)
