@@ -14,7 +14,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STEPS = 8
-WARM = 120.0  # seconds that it may take where everything is installed
 
 
 @contextmanager
@@ -51,14 +50,12 @@ def folder_in(text: str) -> str:
 
 
 @pytest.mark.real
-def test_eight_steps_in_two_minutes_and_nothing_left() -> None:
-    begin = time.monotonic()
+def test_eight_steps_and_nothing_left() -> None:
     with demo() as started:
         out, _ = started.communicate(timeout=280)
 
     assert started.returncode == 0, out
     assert re.findall(r"^(\d)  ", out, re.MULTILINE) == [str(number) for number in range(1, STEPS + 1)]
-    assert time.monotonic() - begin < WARM, out
     assert (belongs(folder_in(out)), Path(folder_in(out)).exists()) == ([], False)
 
 
