@@ -5,14 +5,11 @@ hot restart (no shared memory, no second process), refuses fields that it does n
 Its logs are turned at a size, since Envoy itself lets them grow.
 """
 
-import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +19,7 @@ from reconciler.errors import LocalError
 from reconciler.local import LocalProgram
 from reconciler.local.envoy_admin import Admin
 from reconciler.local.envoy_record import Launch, Record, load, save
+from reconciler.local.hand import locked
 from reconciler.local.ports import UNSEEN, why_taken
 from reconciler.local.process import Proc, alive, spawn, wait_gone
 from reconciler.local.process import stop as end
@@ -54,22 +52,6 @@ def homes(folder: Path) -> list[Path]:
     return [path.parent for path in sorted((folder / "local" / "envoy").glob("*/envoy.json"))]
 
 
-@contextlib.contextmanager
-def locked(home: Path, wait: bool = True) -> Iterator[bool]:
-    """One hand at a time on an Envoy; False when `wait` is not wanted and somebody else has it."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(handle)
-
-
 def ensure(folder: Path, name: str, launch: Launch) -> bool:
     """Start Envoy on the files in `launch.directory`, or adopt the one that runs; returns when it listens. True when it was started.
 
@@ -77,7 +59,7 @@ def ensure(folder: Path, name: str, launch: Launch) -> bool:
     """
     home = home_of(folder, name)
     try:
-        with locked(home):
+        with locked(home / "lock"):
             record = load(home / "envoy.json")
             if record and record.proc and record.launch.directory == launch.directory and alive(record.proc):
                 _remember_launch(home, record, launch)
@@ -176,7 +158,7 @@ def _last_words(log: Path) -> str:
 def watch_once(folder: Path) -> None:
     """One step for every local Envoy: put it back when it is gone, turn its logs. Cheap while all is well. Raises LocalError."""
     for home in homes(folder):
-        with locked(home, wait=False) as mine:
+        with locked(home / "lock", wait=False) as mine:
             record = load(home / "envoy.json") if mine else None
             if record is not None and record.state != "stopped":
                 _watch(home, record, time.time())
@@ -231,7 +213,7 @@ def _program(home: Path, record: Record) -> LocalProgram:
 def stop(folder: Path) -> None:
     """End every Envoy of this state folder; its files stay. Raises LocalError for one that does not end."""
     for home in homes(folder):
-        with locked(home):
+        with locked(home / "lock"):
             record = load(home / "envoy.json")
             if record is not None:
                 save(home / "envoy.json", record.moved("stopped", time.time()))  # first: nobody may put back what is being ended

@@ -9,20 +9,17 @@ answers. All is decided from the record in the state folder and from /proc, so w
 - A storage that the head does not come up with is put aside, and a new one begun: the repository has the list of applications.
 """
 
-import contextlib
-import fcntl
 import http.client
-import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from reconciler.errors import LocalError
 from reconciler.local import LocalProgram
+from reconciler.local.hand import locked
 from reconciler.local.process import alive, boot_id, command_of, environment_of, members, spawn, stop_all, tell, wait_gone
 from reconciler.local.ray_head import Home, Place, choose_place, command, environment, make_temp, ports_are_free
 from reconciler.local.ray_record import ROLES, Part, Record, load, save, strays
@@ -55,27 +52,11 @@ def homes(folder: Path) -> list[Home]:
     return [Home(path.parent) for path in sorted((folder / "local" / "ray").glob("*/ray.json"))]
 
 
-@contextlib.contextmanager
-def locked(home: Home, wait: bool = True) -> Iterator[bool]:
-    """One hand at a time on a Ray; False when `wait` is not wanted and somebody else has it."""
-    home.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(handle)
-
-
 def ensure(folder: Path, name: str, model_root: Path) -> RunningRay:
     """Start Ray, or adopt the one that runs; returns when its API answers. Raises LocalError when it does not come up."""
     home = home_of(folder, name)
     try:
-        with locked(home):
+        with locked(home.lock):
             model_root.mkdir(parents=True, exist_ok=True)
             home.point_models(model_root)
             home.read_token()
@@ -114,7 +95,7 @@ def watch_once(folder: Path) -> None:
     """One step for every local Ray. Cheap while all is well; never waits. Raises LocalError."""
     for home in homes(folder):
         try:
-            with locked(home, wait=False) as mine:
+            with locked(home.lock, wait=False) as mine:
                 record = load(home.record) if mine else None
                 if record is not None:
                     _step(home, record, time.time())
@@ -270,7 +251,7 @@ def _program(home: Home, record: Record) -> LocalProgram:
 def stop(folder: Path) -> None:
     """End every Ray of this state folder with its replicas; remove its temp folder, keep its control state. Raises LocalError."""
     for home in homes(folder):
-        with locked(home):
+        with locked(home.lock):
             record = load(home.record)
             if record is not None:
                 _stop_one(home, record)
