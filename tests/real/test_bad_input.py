@@ -77,9 +77,7 @@ STARTS = (
     Starts("crashes", ("--fail", "CUDA out of memory"), ("exited with code 3", "CUDA out of memory")),
     Starts("hangs", ("--hang",), ("/health", "did not answer 200 within 1 s", "thinking about it"), seconds=1),
     Starts("is not installed", (), ("the engine program no-such-engine is not installed", "RAY10"), program="no-such-engine"),
-    Starts(
-        "is given a model that is not there", ("-m", "{{ model.path }}"), ("stib.gguf does not exist", "stub.gguf", "E34"), file="stib.gguf"
-    ),
+    Starts("has no model", ("-m", "{{ model.path }}"), ("stib.gguf does not exist", "E34"), file="stib.gguf"),
 )
 
 
