@@ -56,7 +56,7 @@ def _bind(spec: TargetSpec, before: TargetSpec) -> TargetSpec:
 
 def before_writes(record: Record, desired: Desired, plan: Plan) -> Record:
     """Intent: the targets that this pass may write to, what a person acknowledged, and what the guards will have counted are known
-    before the first write. `after_writes` shrinks it to what was done."""
+    before the first write."""
     known = replace(record.remembered, targets=_reaching(record, desired), instance=desired.instance)
     spent = _spend(_spent(record, plan.revision), plan.changes)
     return replace(
@@ -89,14 +89,14 @@ def after_writes(
     whole = not failed and not any(held.reason in OPEN for held in plan.held)
     targets = _still_known(record, desired, live, plan)
     known = _applied(record, desired) if whole else record.remembered
-    spent = _spend(situation.spent, tuple(outcome.change for outcome in outcomes if outcome.applied))
+    done = _spend(situation.spent, tuple(outcome.change for outcome in outcomes if outcome.applied))
     return Record(
         repo=desired.repo,
         head=record.head if _blind(record, plan) else desired.revision,
         remembered=replace(known, targets=targets, declared=dict(desired.declared), aliases=dict(desired.aliases)),
         acknowledged=record.acknowledged,
-        spent=spent,
-        unfinished=frozenset(one for one in _begun(spent) if one.removeprefix(PERHAPS) in _left(plan, outcomes)),
+        spent=record.spent,  # as intended: what is reported as failed may have been done
+        unfinished=frozenset(one for one in _begun(done) if one.removeprefix(PERHAPS) in _left(plan, outcomes)),
         statuses={status.owner: status for status in statuses},
         at=situation.now,
     )
