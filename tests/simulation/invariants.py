@@ -41,7 +41,7 @@ class Write:
 
     @property
     def declared(self) -> Endpoint | Key | None:
-        found = self.seen.repo.documents.get(self.owner)
+        found = None if self.owner in self.team.unknowable else self.seen.repo.documents.get(self.owner)
         return found if isinstance(found, Endpoint | Key) else None
 
     @property
@@ -135,10 +135,13 @@ def broken_declarations_keep_what_they_have(write: Write) -> str:
 
 
 def protected_endpoints_stay(write: Write) -> str:
-    """protect: true outlives its declaration: nothing of the endpoint ends until a commit says protect: false."""
+    """protect: true outlives its declaration: nothing of the endpoint ends until a commit says protect: false.
+
+    It is known by the marks that can be read; a route written before its endpoint was protected does not say so by itself."""
     if not write.ends or write.declared is not None:
         return ""
-    marks = [entry.mark for entry in (*write.team.ours(), write.before) if entry and entry.mark]
+    seen = [entry for entry in write.team.ours() if entry.key.target not in write.seen.unread]
+    marks = [entry.mark for entry in (*seen, write.before) if entry and entry.mark]
     return f"{write.key} ended, and {write.owner} is protected" if any(m.owner == write.owner and m.protect for m in marks) else ""
 
 

@@ -91,8 +91,12 @@ class Process:
 
 
 class Team:
-    """acted: the last head that was acted on. amnesia: the state folder was lost, and nothing was acknowledged since.
-    going, moving: owners whose delete or migration has begun. left: when a route of ours left a backend. drains: seconds by cluster."""
+    """What somebody knows who only watches.
+
+    acted: the last head that was acted on. amnesia: the state folder was lost, and nothing was acknowledged since. going, moving: owners
+    whose delete or migration has begun. left: when a route of ours left a backend. drains: seconds by cluster. forgotten: targets that
+    held something when the state was lost. unknowable: what was torn then, so that nobody can know that it is declared.
+    """
 
     def __init__(self, name: str, instance: str, world: WatchedWorld) -> None:
         self.name, self.instance, self.world = name, instance, world
@@ -110,6 +114,7 @@ class Team:
         self.left: dict[tuple[ResourceKey, ResourceKey], float] = {}
         self.drains: dict[str, float] = {}
         self.forgotten: set[str] = set()
+        self.unknowable: set[str] = set()
         self.shown = ""
 
     def start(self, who: str) -> Process:
@@ -193,6 +198,7 @@ class Team:
         for cluster in repo.of(Cluster):
             if isinstance(cluster, Cluster) and repo.sound(cluster.id):
                 self.drains[cluster.name] = cluster.drain
+        self.unknowable = {id_ for id_ in self.unknowable if not repo.sound(id_)}
         self.left = {(route, backend): since for (route, backend), since in self.left.items() if backend in self.world.stored}
         live = {entry.mark.owner for entry in self.ours() if entry.mark}
         for owner in [*self.going, *self.moving]:
@@ -202,8 +208,10 @@ class Team:
         self.moving &= {owner for owner in live if self.copies(owner) > 1}
 
     def copies(self, owner: str, unread: Collection[str] = ()) -> int:
-        """How many workloads of one owner live where somebody can see them."""
-        found = (entry for entry in self.ours() if entry.key.kind == "Workload" and entry.key.target not in unread)
+        """How many workloads of one owner live where somebody can see them: not on targets that nobody remembers."""
+        named = {document.id.split("/", 1)[1] for document in self.passing.repo.of(Cluster)}
+        hidden = {*unread, *(self.forgotten - named)}
+        found = (entry for entry in self.ours() if entry.key.kind == "Workload" and entry.key.target not in hidden)
         return sum(entry.mark is not None and entry.mark.owner == owner for entry in found)
 
     def count_live(self) -> None:
@@ -225,7 +233,8 @@ class Team:
             self.amnesia = False
         descends = whole and self.source.is_ancestor(self.acted, seen.head)
         answered = whole and plan.digest in self.acknowledged_digests()
-        if not self.amnesia and (seen.operations or descends or answered or (whole and not plan.operations)):
+        remembers = not self.amnesia and bool(self.state.record.head)  # before that, nobody knows what a branch could go back behind
+        if remembers and (seen.operations or descends or answered or (whole and not plan.operations)):
             self.acted = seen.head
         if self.state.record.remembered.revision == seen.head:
             found = seen.repo.settings()
@@ -234,6 +243,7 @@ class Team:
 
     def lose_state(self) -> None:
         self.forgotten |= {entry.key.target for entry in self.ours()}
+        self.unknowable |= {id_ for id_, how in self.repo.wrong.items() if how == "torn"}
         self.state.record = Record()
         self.amnesia, self.acted, self.guards = True, "", Settings(deletes=100, restarts=100, keys=100)
 
