@@ -219,7 +219,7 @@ def test_without_history_keys_stay_too() -> None:
         (Guards(max_deletes=1.0), Guards(max_deletes=0.2), True),  # a commit cannot lift a guard and use that
         (Guards(max_deletes=0.2), Guards(max_deletes=1.0), True),  # a stricter one counts at once
         (Guards(max_deletes=0.3), Guards(max_deletes=0.3), False),
-        (Guards(max_deletes=0.3), None, False),
+        (Guards(max_deletes=0.3), None, True),  # until one was applied whole, the defaults are it
     ],
 )
 def test_the_stricter_of_the_applied_and_the_new_settings_counts(now: Guards, before: Guards | None, held: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.change import ChangeClass, Create, Effects
 from reconciler.compile import compile_declarations
-from reconciler.desired import Remembered, TargetSpec
+from reconciler.desired import Guards, Remembered, TargetSpec
 from reconciler.places import places
 from reconciler.plan.guards import move
 from reconciler.plan.situation import Spent
@@ -178,3 +178,10 @@ def test_rule_4_pauses_count_while_their_cluster_cannot_be_read() -> None:
 
     assert [trip.rule for trip in found.trips] == ["deletes"]
     assert not found.changes
+
+
+def test_rule_4_while_nothing_was_applied_whole_new_settings_lift_no_guard() -> None:
+    """A conflict of the first revision may stay for months: until then the defaults stand for the applied Settings."""
+    wanted = desired(*endpoints(*TEN[4:]), guards=Guards(1.0, 1.0, 1.0))
+
+    assert [trip.rule for trip in plan(wanted, world(*endpoints(*TEN)), applied_guards=None).trips] == ["deletes"]

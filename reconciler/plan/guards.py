@@ -72,7 +72,7 @@ def allowed(share: float, total: int) -> int:
 
 
 def _limits(view: View) -> Guards:
-    return view.desired.guards.stricter(view.situation.applied_guards)
+    return view.desired.guards.stricter(view.situation.applied_guards or Guards())  # the defaults, where none were applied yet
 
 
 def rewinds_the_branch(view: View, found: tuple[Operation, ...]) -> Iterator[Trip]:
