@@ -244,9 +244,8 @@ class Repo:
             yield from (f"Cluster/{name}" for name in named if self._missing(f"Cluster/{name}"))  # a broken gateway
             yield from () if document.cluster in named else ("Cluster/",)  # the gateway does not route there
         if isinstance(document, Key):
-            yield from (
-                f"Endpoint/{workspace}/{name}" for name in document.endpoints or () if f"Endpoint/{workspace}/{name}" not in self.documents
-            )
+            named = tuple(f"Endpoint/{workspace}/{name}" for name in document.endpoints or ())
+            yield from (id_ for id_ in named if self._missing(id_))
 
     def _missing(self, id_: str) -> bool:
         """Nowhere, and not in what is torn either, where it may stand."""
