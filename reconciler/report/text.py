@@ -1,6 +1,7 @@
 """A pass as text for people, in the manner of Terraform.
 
-Order: verdict, problems, unreadable targets, what a person must decide, deletes and replaces, the other changes, what waits, drift, notes.
+Order: verdict, problems, unreadable targets, what a person must decide, deletes and replaces, the other changes, what waits, drift, notes,
+digest.
 After an apply the table says what became of each change. Same report, same bytes.
 """
 
@@ -56,8 +57,16 @@ def plan_as_text(report: Report, colour: bool = False) -> str:
         *(_held(plan, reason, title, colour) for reason, title in REASONS if reason in QUIET),
         _drift(plan, colour),
         _notes(report),
+        _digest(report),
     )
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _digest(report: Report) -> str:
+    """In full, so that a person can acknowledge the plan before anything holds it; not twice."""
+    plan = report.plan
+    told = any(held.reason is Reason.GUARD for held in plan.held)
+    return "" if told or report.outcomes is not None or not plan.operations else f"Digest of this plan: {plan.digest}"
 
 
 def verdict(report: Report, colour: bool = False) -> str:
