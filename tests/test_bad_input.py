@@ -32,6 +32,8 @@ from tests.git_repos import commit, git, new_repo
 from tests.serve_answers import EMPTY
 from tests.served_site import CHAT, COMMAND, LIST, ROOT, Site, again, served
 
+pytestmark = pytest.mark.slow  # a process of the command line for each case
+
 Given = Callable[[Site], object]
 
 

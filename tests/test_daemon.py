@@ -41,6 +41,8 @@ from reconciler.targets.memory.world import World
 from reconciler.targets.protocol import Context
 from tests.git_repos import commit, new_repo
 
+pytestmark = pytest.mark.slow  # daemons as processes of their own, and the time that they take
+
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "repo"
 KINDS = {"ray": "memory", "envoy": "memory"}

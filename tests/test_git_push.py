@@ -11,6 +11,8 @@ from reconciler.git.source import GitSource, open_source
 from tests.git_http import git_server
 from tests.git_repos import commit, git, new_repo
 
+pytestmark = pytest.mark.slow  # real repositories, lost races
+
 BRANCH = "status/lab"
 WHEN = 1_800_000_000.0
 

@@ -18,6 +18,8 @@ from reconciler.repo.source import Mode
 from tests.git_http import git_server
 from tests.git_repos import commit, git, new_repo
 
+pytestmark = pytest.mark.slow  # real repositories and servers, time limits that pass
+
 WORKSPACE = "apiVersion: reconciler.dev/v1alpha1\nkind: Workspace\nmetadata: {name: team-a}\n"
 
 

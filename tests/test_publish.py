@@ -22,6 +22,8 @@ from reconciler.resource import Health
 from tests.git_repos import commit, git, new_repo
 from tests.report_cases import COMMIT, DIGEST, STATUSES
 
+pytestmark = pytest.mark.slow  # pushes to real repositories, lost races, retries
+
 NOW = 1_795_000_000.0
 
 

@@ -20,6 +20,8 @@ from reconciler.targets.ray.settings import settings_of
 from reconciler.targets.ray.target import RayTarget, open_target
 from reconciler.targets.rendering import SecretEnv
 
+pytestmark = pytest.mark.slow  # looks that take their second
+
 LOCAL = TargetSpec("lab", "ray", {"local": True}, source="lab.yaml:1")
 
 

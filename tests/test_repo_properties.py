@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from reconciler.repo.read import assemble, read_repo
 from reconciler.repo.scalars import resolve
 from reconciler.repo.source import Revision
 from reconciler.repo.yaml_reader import parse, parse_carefully
+
+pytestmark = pytest.mark.slow  # thousands of made-up files
 
 HEAD = "apiVersion: reconciler.dev/v1alpha1\n"
 FRAGMENTS = st.sampled_from(

