@@ -8,10 +8,9 @@
     |- Busy                   another process holds what is needed                  1
     |- CompileError           a declaration does not fit its engine or cluster      1
     |- LocalError             a program that we keep up on this box does not start  1
-    |- TargetError            a target refused or failed                            1
-    |  |- TargetUnavailable   ... and trying again later may help (carries the delay)
-    |  `- TargetRefused       ... and trying again will not
-    `- UnsafePlan             the plan changes more than its guards allow           3
+    `- TargetError            a target refused or failed                            1
+       |- TargetUnavailable   ... and trying again later may help
+       `- TargetRefused       ... and trying again will not
 
 A mistake in a declaration is not raised but collected: a `Problem` is a value, so that one run shows all of them. An exception
 of this tree carries the same three parts, and everything that reaches a person is printed by `Problem.text()`.
@@ -97,19 +96,10 @@ class TargetError(ReconcilerError):
 
 
 class TargetUnavailable(TargetError):
-    """The target did not answer, or answered with what could mean anything. `retry_after` is in seconds."""
+    """The target did not answer, or answered with what could mean anything."""
 
     default_code = "T2"
-
-    def __init__(self, what: str, *, why: str = "", todo: str = "", where: str = "", code: str = "", retry_after: float = 0.0) -> None:
-        super().__init__(what, why=why, todo=todo, where=where, code=code)
-        self.retry_after = retry_after
 
 
 class TargetRefused(TargetError):
     default_code = "T3"
-
-
-class UnsafePlan(ReconcilerError):
-    exit_code = 3
-    default_code = "G1"

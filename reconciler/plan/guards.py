@@ -149,6 +149,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
 
 
 def trips(view: View, found: tuple[Operation, ...]) -> tuple[Trip, ...]:
+    """Every guard that holds; none where there is no operation, which is nearly every pass."""
+    if not found:
+        return ()
     return tuple(trip for guard in GUARDS for trip in guard(view, found))
 
 

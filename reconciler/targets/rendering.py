@@ -6,7 +6,7 @@ So renderers import no schema, and know nothing of catalogs, registries or engin
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.resource import Json, Resource, ResourceKey
+from reconciler.resource import Resource, ResourceKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,3 @@ class Key:
     name: str
     credentials: tuple[Credential, ...]
     grants: tuple[str, ...]
-
-
-Settings = Mapping[str, Json]

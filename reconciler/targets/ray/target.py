@@ -108,9 +108,7 @@ class LocalRayTarget(RayTarget):
             return ray.ensure(self._context.folder, self._spec.name, self._models())
         except LocalError as error:
             problem = error.problem
-            raise TargetUnavailable(
-                problem.what, why=problem.why, todo=problem.todo, where=problem.where, code=problem.code, retry_after=ray.RETRY
-            ) from error
+            raise TargetUnavailable(problem.what, why=problem.why, todo=problem.todo, where=problem.where, code=problem.code) from error
 
     def _problems(self, wanted: Mapping[ResourceKey, Resource]) -> tuple[Problem, ...]:
         path = environment(ray.home_of(self._context.folder, self._spec.name))["PATH"]
