@@ -24,11 +24,15 @@ class ChangeClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field: RFC 6901 pointer into the manifest, old and new value. ABSENT stands for "was not there"."""
+    """One field: RFC 6901 pointer into the manifest, old and new value. ABSENT stands for "was not there".
+
+    by: who wrote the old value and when, where the target knows; for people, and part of no digest.
+    """
 
     path: str
     old: Json
     new: Json
+    by: str = ""
 
 
 ABSENT: Final = "\x00absent"  # no YAML or JSON of ours can hold a NUL, so it is no value

@@ -42,6 +42,16 @@ def digest_of(value: Json) -> str:
     return "sha256:" + hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def pointer(parts: Sequence[str | int]) -> str:
+    """RFC 6901: the path to a value inside a manifest, as text; `~` and `/` inside a name are escaped."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def parts_of(path: str) -> tuple[str, ...]:
+    """A pointer taken apart. Indexes of lists stay text: only what is pointed into knows them."""
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:])
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What every target writes on what we own, in its own way.
@@ -183,6 +193,8 @@ class LiveResource:
 
     needs: backends that its traffic goes to now. withdrawn: takes no traffic any more and only waits for its drains.
     binding: late-bound state as it is now. addresses: what it offers to routes. serving: facts of a workload, None for what does not serve.
+    writers: JSON pointer -> who else wrote that field, and when, as people read it. kept: why it is never deleted, or "".
+    leaving: it is on its way out (its deletion was asked for): nothing can be written until it is gone.
     """
 
     key: ResourceKey
@@ -195,6 +207,9 @@ class LiveResource:
     addresses: tuple[str, ...] = ()
     serving: Serving | None = None
     message: str = ""
+    writers: Mapping[str, str] = field(default_factory=dict)
+    kept: str = ""
+    leaving: bool = False
 
     @property
     def meets_needs(self) -> bool:

@@ -48,6 +48,11 @@ class Facts:
         return bool(self.serving and self.serving.count(state))
 
     @property
+    def running(self) -> bool:
+        """Something of it runs, or is wanted to."""
+        return self.serving is not None and (self.d > 0 or bool(self.serving.replicas) or self.serving.deleting)
+
+    @property
     def rollout(self) -> bool:
         return bool(self.serving and self.serving.rollout) or self.change_pending
 
@@ -91,7 +96,7 @@ def _because(fallback: str) -> Callable[[Facts], str]:
 RULES: Final[tuple[Rule, ...]] = (
     (lambda f: bool(f.unreadable), Health.UNKNOWN, _says("TargetUnreachable")),
     (lambda f: not f.declared or bool(f.serving and f.serving.deleting and not f.asleep), Health.DELETING, _says("Pruned")),
-    (lambda f: f.asleep and f.serving is None, Health.PAUSED, _says("Paused")),
+    (lambda f: f.asleep and not f.running, Health.PAUSED, _says("Paused")),
     (lambda f: f.asleep, Health.UPDATING, _says("Pausing")),
     (lambda f: f.serving is not None and f.d == 0, Health.SCALED_DOWN, _says("Idle")),
     (lambda f: f.s == 0 and f.failing, Health.ERROR, _because("ReplicaFailed")),

@@ -4,15 +4,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.change import ABSENT, FieldChange
-from reconciler.resource import Json, Manifest
+from reconciler.resource import Json, Manifest, pointer
 
 if TYPE_CHECKING:
     from deepdiff.model import DiffLevel
-
-
-def pointer(parts: list[str | int]) -> str:
-    """RFC 6901: `~` and `/` inside a name are escaped."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def field_changes(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:

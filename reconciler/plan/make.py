@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from reconciler.change import Create, Delete, Held, Operation, Plan, Reason, Trip, Update
+from reconciler.change import Create, Delete, Held, Operation, Plan, Reason, Replace, Trip, Update
 from reconciler.desired import Desired
 from reconciler.plan.binding import rebinds
 from reconciler.plan.guards import ENDPOINT, concerns, trips
@@ -10,7 +10,7 @@ from reconciler.plan.needs import waits
 from reconciler.plan.operations import digest, identity, operations
 from reconciler.plan.situation import Situation
 from reconciler.plan.view import View
-from reconciler.resource import DriftMode, Live
+from reconciler.resource import DriftMode, Live, LiveResource
 
 
 def make_plan(desired: Desired, live: Live, situation: Situation) -> Plan:
@@ -61,7 +61,7 @@ def _hold(
 
 def _conflict(view: View, operation: Operation) -> Held | None:
     found = view.everything.get(operation.key)
-    if not isinstance(operation, Create) or found is None:
+    if not isinstance(operation, Create) or found is None or (found.leaving and view.is_ours(found)):
         return None
     mark = found.mark
     whose = f"instance '{mark.instance}' of the repo {mark.repo[:12]}" if mark else "somebody who is not us"
@@ -79,11 +79,22 @@ def _invalid(view: View, operation: Operation) -> Held | None:
 
 
 def _protection(view: View, operation: Operation, protected: frozenset[str]) -> Held | None:
+    if isinstance(operation, Delete | Replace) and (kept := _kept(view, operation.live)):
+        return Held(str(operation.key), Reason.PROTECTED, kept, operation)
     declared = operation.owner in view.desired.owners
     if not isinstance(operation, Delete) or declared or operation.owner not in protected:
         return None
     text = "its last declaration said protect: true; set protect: false in a commit of its own first [E18]"
     return Held(str(operation.key), Reason.PROTECTED, text, operation)
+
+
+def _kept(view: View, live: LiveResource) -> str:
+    """Why it is never deleted; what a kept workload stands on is kept with it."""
+    owner = live.mark.owner if live.mark else ""
+    if live.kept or view.serves(live.key):
+        return live.kept
+    served = (one for one in view.owned_by(owner) if one.key.target == live.key.target and view.serves(one.key))
+    return next((f"{one.key} stands on it: {one.kept}" for one in served if one.kept and one.key not in view.desired.resources), "")
 
 
 def _reported_drift(operation: Operation) -> Held | None:

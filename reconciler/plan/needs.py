@@ -2,8 +2,9 @@
 sentence that a person reads in the plan, and the next pass looks again."""
 
 from collections.abc import Iterator
+from itertools import chain
 
-from reconciler.change import Create, Delete, Held, Operation, Reason, Replace, Update
+from reconciler.change import ChangeClass, Create, Delete, Held, Operation, Reason, Replace, Update
 from reconciler.plan.binding import drain_left
 from reconciler.plan.view import View
 from reconciler.resource import LiveResource, ResourceKey
@@ -11,22 +12,29 @@ from reconciler.resource import LiveResource, ResourceKey
 
 def waits(view: View, operation: Operation) -> Held | None:
     """The first reason why this operation cannot run in this pass, or None."""
+    found: Iterator[tuple[Reason, str]]
     match operation:
         case Create(desired):
-            found = _unmet(view, desired.needs)
+            found = chain(_leaving(view, desired.key), _unmet(view, desired.needs))
         case Update(desired, live):
             # a published route stays when its backend degrades: only what is new in `needs` gates
             known = () if live.withdrawn else live.needs
-            found = _unmet(view, tuple(key for key in desired.needs if key not in known))
+            unmet = _unmet(view, tuple(key for key in desired.needs if key not in known))
+            found = chain(unmet, _still_used(view, live) if operation.effects.kind is ChangeClass.PAUSE else ())
         case Delete(live) if live.withdrawn:
             found = _draining(view, live)
         case Delete(live):
-            found = _still_used(view, live) if view.serves(live.key) else iter(())
+            found = _still_used(view, live) if view.serves(live.key) else _stood_on(view, live)
         case Replace():
             # its routes need the key, not this form of it, and stay: waiting for them would be for ever. The plan says "downtime"
             found = iter(())
     reason, text = next(found, (None, ""))
     return Held(str(operation.key), reason, text, operation) if reason else None
+
+
+def _leaving(view: View, key: ResourceKey) -> Iterator[tuple[Reason, str]]:
+    if key in view.everything:  # of ours: what others hold is a conflict
+        yield Reason.WAITING, "waits until the one that is being deleted is gone"
 
 
 def _unmet(view: View, needs: tuple[ResourceKey, ...]) -> Iterator[tuple[Reason, str]]:
@@ -36,8 +44,15 @@ def _unmet(view: View, needs: tuple[ResourceKey, ...]) -> Iterator[tuple[Reason,
             yield Reason.WAITING, f"waits for {key}: {key.target} cannot be read"
         elif backend is None:
             yield Reason.WAITING, f"waits for {key} to be created and to serve"
-        elif not backend.meets_needs:
+        elif not backend.meets_needs or _wakes(view, backend):
             yield Reason.WAITING, f"waits for {key} to serve{_so_far(backend)}"
+
+
+def _wakes(view: View, backend: LiveResource) -> bool:
+    """It sleeps, and is declared to run now: what it did on purpose is over, and nothing serves yet."""
+    wanted, facts = view.desired.resources.get(backend.key), backend.serving
+    declared = wanted is not None and backend.mark is not None and backend.mark.digest != wanted.digest
+    return declared and facts is not None and facts.ready == 0
 
 
 def _so_far(backend: LiveResource) -> str:
@@ -66,6 +81,17 @@ def _still_used(view: View, live: LiveResource) -> Iterator[tuple[Reason, str]]:
         if live.key.target in _binds(view, gateway.target):
             yield Reason.UNREADABLE, f"{gateway.target} cannot be read: a route of it may still send requests here"
     yield from _successor_missing(view, live)
+
+
+def _stood_on(view: View, live: LiveResource) -> Iterator[tuple[Reason, str]]:
+    """What a workload stands on (its account, its address in the cluster) goes with it, and not before."""
+    owner = live.mark.owner if live.mark else ""
+    if live.key.kind in view.rules(live.key.target).routes:
+        return
+    for workload in view.owned_by(owner):
+        ends = workload.key.target == live.key.target and view.serves(workload.key) and workload.key not in view.desired.resources
+        for reason, text in _still_used(view, workload) if ends else ():
+            yield reason, f"goes with {workload.key}, which {text}"
 
 
 def _binds(view: View, target: str) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Every operation that turns live into desired, before anything is held; and the digest by which a person acknowledges them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from reconciler.change import ChangeClass, Create, Delete, Effects, FieldChange, Operation, Replace, Update
@@ -24,13 +25,15 @@ def operations(view: View) -> Iterator[Operation]:
             yield operation
     for key, found in sorted(view.ours.items()):
         owner = found.mark.owner if found.mark else ""
-        if key not in view.desired.resources and owner not in view.desired.blocked:
+        if key not in view.desired.resources and owner not in view.desired.blocked and not found.leaving:
             yield Delete(found, _ending(view, found, view.desired.owners.get(owner)))
 
 
 def _towards(view: View, wanted: Resource) -> Operation | None:
     found = view.everything.get(wanted.key)
-    if found is None or not view.is_ours(found):
+    if found is None or not view.is_ours(found) or found.leaving:
+        if found is not None and wanted.key.kind in view.rules(wanted.key.target).shared:
+            return None  # whoever made it
         return Create(wanted, _beginning(view, wanted), Binding(bound_addresses(view, wanted.needs, Binding())))
     fields, mark = field_changes(found.manifest, wanted.manifest), _mark_changes(found, wanted)
     if not (fields or mark or found.withdrawn):
@@ -39,12 +42,13 @@ def _towards(view: View, wanted: Resource) -> Operation | None:
     drift = not (mark or found.withdrawn) and found.mark is not None and found.mark.digest == wanted.digest
     if drift and wanted.drift is DriftMode.OFF:
         return None
-    return _updating(view, wanted, found, (*fields, *mark), drift)
+    signed = tuple(replace(change, by=found.writers.get(change.path, "")) for change in fields) if found.writers else fields
+    return _updating(view, wanted, found, (*signed, *mark), drift)
 
 
 def _updating(view: View, wanted: Resource, found: LiveResource, fields: tuple[FieldChange, ...], drift: bool) -> Operation:
     rules = view.rules(wanted.key.target)
-    immutable = tuple(change.path for change in fields if covers(rules.immutable, change.path))
+    immutable = tuple(change.path for change in fields if covers(rules.immutable.get(wanted.key.kind, ()), change.path))
     if immutable:
         text = f"{', '.join(immutable)} cannot change in place: deleted first, created again in a later pass"
         return Replace(wanted, found, fields, Effects(ChangeClass.REPLACE, text, downtime=True))
@@ -93,10 +97,18 @@ def _ending(view: View, found: LiveResource, owner: Owner | None) -> Effects:
     if owner is None:
         return Effects(ChangeClass.DELETE, now or _leaving(found))
     if not view.serves(found.key):
-        return Effects(ChangeClass.DELETE if owner.asleep else ChangeClass.TRAFFIC, _leaving(found))
+        return Effects(_leaving_class(view, found, owner), _leaving(found))
     if owner.asleep:
         return Effects(ChangeClass.PAUSE, f"{now}; its settings and its route entry stay")
     return Effects(ChangeClass.MIGRATE, f"{now}; goes when the copy elsewhere serves and traffic has moved")
+
+
+def _leaving_class(view: View, found: LiveResource, owner: Owner) -> ChangeClass:
+    """What belongs to a declaration that stays: a route goes with its traffic; what a workload has no use for any more just goes."""
+    if owner.asleep:
+        return ChangeClass.DELETE
+    routes = view.rules(found.key.target).routes
+    return ChangeClass.TRAFFIC if found.key.kind in routes or not view.rules(found.key.target).serves else ChangeClass.IN_PLACE
 
 
 def _leaving(found: LiveResource) -> str:

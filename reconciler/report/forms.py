@@ -28,11 +28,12 @@ class ProblemForm(TypedDict):
 
 
 class FieldForm(TypedDict):
-    """`old` is absent where the field was not there, `new` where it goes; both where the value may be a secret."""
+    """`old` is absent where the field was not there, `new` where it goes; both where the value may be a secret. by: who wrote `old`."""
 
     path: str
     old: NotRequired[object]
     new: NotRequired[object]
+    by: NotRequired[str]
     sensitive: NotRequired[bool]
 
 

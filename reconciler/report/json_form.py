@@ -159,6 +159,8 @@ def _field_form(field: FieldChange) -> FieldForm:
         form["old"] = field.old
     if field.new != ABSENT:
         form["new"] = field.new
+    if field.by:
+        form["by"] = field.by
     return form
 
 

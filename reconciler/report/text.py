@@ -202,21 +202,49 @@ def _changes(report: Report, colour: bool) -> str:
     done: Sequence[Change] = report.plan.changes
     if report.outcomes is not None:
         done = [outcome.change for outcome in report.outcomes if outcome.applied]
-    first = [change for change in done if class_of(change) in CUTS]
-    rest = [change for change in done if class_of(change) not in CUTS]
-    rows = [_row(change) for change in (*first, *rest[:ROWS])]
-    lines = _rows(rows, colour)
+    first = _gathered([change for change in done if class_of(change) in CUTS])
+    rest = _gathered([change for change in done if class_of(change) not in CUTS])
+    lines = _rows([*first, *rest[:ROWS]], colour)
     if len(rest) > ROWS:
         lines.append(f"... and {len(rest) - ROWS} more changes")
     title = paint("Changes" if report.outcomes is None else "Applied", "bold", colour)
     return "\n".join([title, *lines]) if lines else ""
 
 
-def _row(change: Change, said: str = "") -> Row:
-    """One change; `said` replaces the effects' sentence (why it is held, why it failed)."""
+def _gathered(changes: Sequence[Change]) -> list[Row]:
+    """Rows of changes: what comes or goes with a workload of one declaration stands below it in one line."""
+    groups: dict[tuple[object, ...], list[Change]] = {}
+    for change in changes:
+        alone = isinstance(change, Update | Replace)
+        groups.setdefault((change.key.target, change.owner, type(change), class_of(change), change.key if alone else None), []).append(
+            change
+        )
+    several = Counter((target, owner) for target, owner, *_ in groups)
+    rows = []
+    for (target, owner, *_), group in groups.items():
+        head, *others = sorted(group, key=lambda change: not _told(change))  # the workload's sentence says what happens
+        rows.append(_with(_row(head, of=several[target, owner] > 1 and isinstance(head, Update | Replace)), others))
+    return rows
+
+
+def _told(change: Change) -> str:
+    return change.effects.text if isinstance(change, Operation) else change.text
+
+
+def _with(row: Row, others: Sequence[Change]) -> Row:
+    if not others:
+        return row
+    counted = Counter(change.key.kind for change in others)
+    names = ", ".join(kind if number == 1 else f"{number} {kind}" for kind, number in sorted(counted.items()))
+    return Row(row.look, row.cells, (*row.below, f"with {names}"))
+
+
+def _row(change: Change, said: str = "", *, of: bool = False) -> Row:
+    """One change; `said` replaces the effects' sentence (why it is held, why it failed); `of`: name the kind of resource too."""
     kind = class_of(change)
     text = said or _effect(change)
-    cells = (change.key.target, subject_of(change.owner, change.key), kind.value, text)
+    subject = subject_of(change.owner, change.key) + (f" {change.key.kind}" if of else "")
+    cells = (change.key.target, subject, kind.value, text)
     fields = _fields(change.fields) if isinstance(change, Update | Replace) else []
     return Row(CLASSES[kind], (clean(cells[0]), clean(cells[1]), cells[2], clean(text)), tuple(fields))
 
@@ -238,7 +266,8 @@ def _fields(fields: Sequence[FieldChange]) -> list[str]:
 
 
 def _difference(field: FieldChange) -> str:
-    return f"{value_text(field.old)} -> {value_text(field.new)}"
+    by = f"  (live by {clean(field.by)})" if field.by else ""
+    return f"{value_text(field.old)} -> {value_text(field.new)}{by}"
 
 
 def _rows(rows: Sequence[Row], colour: bool) -> list[str]:

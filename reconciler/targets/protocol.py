@@ -62,12 +62,14 @@ class TargetRules:
     """The tables of a kind of target.
 
     ranks: kinds in the order of writing (deletes run bottom-up). serves: kinds whose end is an outage. routes: kinds that carry traffic.
-    immutable: JSON pointers (a prefix covers what is below it) that force a Replace.
+    immutable: by kind, the JSON pointers (a prefix covers what is below it) that force a Replace.
+    shared: kinds of which it is enough that they are there, whoever made them: no conflict, and no change.
     effects: what an update of these fields does.
     """
 
     ranks: tuple[frozenset[str], ...]
     serves: frozenset[str]
     routes: frozenset[str]
-    immutable: tuple[str, ...]
+    immutable: Mapping[str, tuple[str, ...]]
     effects: Callable[[Resource, LiveResource, tuple[FieldChange, ...]], Effects]
+    shared: frozenset[str] = frozenset()

@@ -30,6 +30,6 @@ RULES: Final = TargetRules(
     ranks=(frozenset({ROUTE, KEY}),),
     serves=frozenset(),
     routes=frozenset({ROUTE}),
-    immutable=(),
+    immutable={},
     effects=effects,
 )

@@ -22,6 +22,6 @@ RULES: Final = TargetRules(
     ranks=(frozenset({"Workload"}), frozenset({"Route", "Key"})),
     serves=frozenset({"Workload"}),
     routes=frozenset({"Route"}),
-    immutable=("/zone",),
+    immutable={"Workload": ("/zone",)},
     effects=effects,
 )

@@ -77,6 +77,6 @@ RULES: Final = TargetRules(
     ranks=(frozenset({KIND}),),
     serves=frozenset({KIND}),
     routes=frozenset(),
-    immutable=(),
+    immutable={},
     effects=effects,
 )
