@@ -5,7 +5,6 @@ started is an empty cluster, and one that was and does not answer is unavailable
 """
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from reconciler.errors import LocalError, Problem, TargetError, TargetRefused, T
 from reconciler.local import ray
 from reconciler.local.ray_head import environment
 from reconciler.resource import Observation, Resource, ResourceKey
+from reconciler.targets import own_store
 from reconciler.targets.protocol import Context, Writer
 from reconciler.targets.ray.answer import ServeState
 from reconciler.targets.ray.client import LIGHT_TIMEOUT, RayClient, Token
@@ -148,18 +148,13 @@ def _moving(look: Look) -> bool:
 
 
 def _token(settings: RaySettings) -> Token:
-    """The cluster's token out of our own store: `RECONCILER_SECRET_<NAME>[_<KEY>]`, or a file `<name>/<key>` (or `<name>`) below the
-    directory RECONCILER_SECRETS. Raises TargetRefused."""
+    """The cluster's token out of our own store. Raises TargetRefused."""
     if settings.token is None:
         return Token("")
     name, key = settings.token
-    variable = "RECONCILER_SECRET_" + "_".join(part for part in (name, key) if part).upper().replace("-", "_").replace(".", "_")
-    if text := os.environ.get(variable, "").strip():
-        return Token(text)
-    directory = os.environ.get("RECONCILER_SECRETS", "")
-    for file in (Path(directory, name, key or "token"), Path(directory, name)) if directory else ():
-        with contextlib.suppress(OSError):
-            return Token(file.read_text().strip())
+    if entry := own_store.find(name, key, "token"):
+        return Token(entry.text)
+    variable = own_store.variable_of(name, key)
     raise TargetRefused(
         f"the token {name} of the cluster is not in the store",
         code="RAY2",
