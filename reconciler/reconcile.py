@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from reconciler.apply import Written, apply_plan
 from reconciler.change import Plan
@@ -23,9 +24,20 @@ from reconciler.targets.protocol import Claim
 from reconciler.targets.registry import rules_of
 
 
+class Kept(Protocol):
+    """A memory of compiled commits (`state/compiled.py`)."""
+
+    def find(self, revision: str, root: str, remembered: Remembered) -> Desired | None: ...
+
+    def keep(self, revision: str, root: str, remembered: Remembered, desired: Desired) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a pass is given. compile: the compiler with its engine schemas and caches. parallel: read targets side by side."""
+    """What a pass is given. compile: the compiler with its engine schemas and caches. parallel: read targets side by side.
+
+    kept: what earlier commands compiled, for a process that has compiled nothing itself yet.
+    """
 
     source: Source
     state: State
@@ -33,6 +45,7 @@ class Given:
     compile: Callable[[Snapshot, Remembered], Desired]
     cache: ReadCache = field(default_factory=ReadCache)
     parallel: bool = True
+    kept: Kept | None = None
 
 
 def reconcile(given: Given) -> Report:
@@ -41,9 +54,8 @@ def reconcile(given: Given) -> Report:
     Raises RepoError when there is no revision to read, StateError when nothing can be remembered; everything else is in the report.
     """
     record = given.state.load()
-    snapshot = read_repo(given.source, record.remembered.declared, given.cache)
-    desired = same_repo(given.compile(snapshot, record.remembered), record)
-    past = history(given.source, record, snapshot.revision.id)
+    desired = same_repo(_desired(given, record.remembered), record)
+    past = history(given.source, record, desired.revision)
 
     opened, closed = given.places.open(known_targets(record, desired), Claim(desired.instance, desired.repo))
     live = observe(opened, closed, desired.resources, parallel=given.parallel)
@@ -62,6 +74,19 @@ def reconcile(given: Given) -> Report:
         record = after
     problems = (*desired.problems, *found_wrong(live, plan), *(written.problems if written else ()))
     return Report(plan, words, problems, outcomes, situation.now, desired.status_branch, record.remembered.revision)
+
+
+def _desired(given: Given, remembered: Remembered) -> Desired:
+    """What should be. A commit that was compiled before, with the same memory, is neither read nor compiled."""
+    if given.kept is None or given.cache.snapshot is not None:
+        return given.compile(read_repo(given.source, remembered.declared, given.cache), remembered)
+    revision = given.source.revision()
+    known = given.kept.find(revision.id, revision.root, remembered)
+    if known is None:
+        snapshot = read_repo(given.source, remembered.declared, given.cache)
+        known = given.compile(snapshot, remembered)
+        given.kept.keep(snapshot.revision.id, snapshot.revision.root, remembered, known)
+    return known
 
 
 def _write(given: Given, plan: Plan, record: Record, intent: Record) -> Written | None:

@@ -13,6 +13,7 @@ from reconciler.cli.options import Where
 from reconciler.places import places
 from reconciler.reconcile import Given
 from reconciler.repo.source import Source
+from reconciler.state.compiled import Compiled, program_id
 from reconciler.state.folder import Held, StateFolder
 
 
@@ -46,4 +47,4 @@ def given(where: Where, source: Source, *, who: str, write: bool, still: Callabl
     checkpoint.obey(os.environ, lambda: os.kill(os.getpid(), signal.SIGKILL))
     state = StateWhile(StateFolder(where.state), still)
     with places(state, who, write=write, now=time.time) as opened:
-        yield Given(source, state, opened, Compiler())
+        yield Given(source, state, opened, Compiler(), kept=Compiled(where.state, program_id()))

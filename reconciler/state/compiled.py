@@ -1,0 +1,138 @@
+"""What was compiled, kept from one command to the next: the same commit, memory and program give the same Desired.
+
+A cache in the state folder, never needed to be right: an entry is named by everything that went into it, and a file that cannot be read, or
+was written by another version, is no file. The two newest stay. A folder that is not committed has no name and is never kept.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from reconciler.desired import Desired, Guards, Owner, Remembered, TargetSpec
+from reconciler.errors import Problem, Severity
+from reconciler.resource import DriftMode, Resource, ResourceKey, canonical
+from reconciler.state.record import Record, as_json
+
+FOLDER: Final = "compiled"
+KEPT: Final = 2
+UNCOMMITTED: Final = "uncommitted"  # the id of a folder's revision (repo/source.py)
+PACKAGE: Final = Path(__file__).resolve().parent.parent
+
+Rows = Any  # msgpack's own values, between `_packed` and `_unpacked` only
+
+
+class Compiled:
+    """program: what stands for the compiler itself (its code, its schemas, how it is set up)."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self._folder, self._program = folder / FOLDER, program
+
+    def find(self, revision: str, root: str, remembered: Remembered) -> Desired | None:
+        """What this commit compiled to, or None."""
+        if revision == UNCOMMITTED:
+            return None
+        try:
+            return _unpacked(msgspec.msgpack.decode(self._path(revision, root, remembered).read_bytes()))
+        except (OSError, msgspec.DecodeError, TypeError, ValueError, KeyError):
+            return None
+
+    def keep(self, revision: str, root: str, remembered: Remembered, desired: Desired) -> None:
+        """Nothing is kept where there is no state folder yet, or its disk is full: that costs the next command's time."""
+        if revision == UNCOMMITTED:
+            return
+        path = self._path(revision, root, remembered)
+        half = path.with_suffix(f".{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            half.write_bytes(msgspec.msgpack.encode(_packed(desired)))
+            half.replace(path)
+            self._drop_old()
+
+    def _path(self, revision: str, root: str, remembered: Remembered) -> Path:
+        named = canonical([revision, root, self._program, as_json(Record(remembered=remembered))])
+        return self._folder / f"{hashlib.sha256(named.encode()).hexdigest()[:32]}.msgpack"
+
+    def _drop_old(self) -> None:
+        kept = sorted(self._folder.glob("*.msgpack"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[KEPT:]:
+            path.unlink(missing_ok=True)
+
+
+def program_id(*more: str) -> str:
+    """Stands for the code and data of the package: names, sizes and times of its files. more: what else decides a compile."""
+    digest = hashlib.sha256("\0".join(more).encode())
+    for path in sorted(PACKAGE.rglob("*")) + sorted(found for link in (PACKAGE / "_data").iterdir() for found in link.resolve().rglob("*")):
+        if path.suffix in (".py", ".json", ".yaml", ".lua"):
+            about = path.stat()
+            digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _packed(desired: Desired) -> Rows:
+    return {
+        "revision": desired.revision,
+        "instance": desired.instance,
+        "repo": desired.repo,
+        "resources": [_resource(one) for one in desired.resources.values()],
+        "owners": [_fields(one) for one in desired.owners.values()],
+        "targets": [_fields(one) for one in desired.targets.values()],
+        "guards": (desired.guards.max_deletes, desired.guards.max_restarts, desired.guards.max_key_removals),
+        "blocked": {owner: [_fields(one) for one in found] for owner, found in desired.blocked.items()},
+        "no_deletes": desired.no_deletes,
+        "problems": [_fields(one) for one in desired.problems],
+        "declared": {path: list(owners) for path, owners in desired.declared.items()},
+        "aliases": dict(desired.aliases),
+        "status_branch": desired.status_branch,
+        "drift": desired.drift.value,
+    }
+
+
+def _resource(one: Resource) -> Rows:
+    needs = [_key(key) for key in one.needs]
+    return (_key(one.key), one.manifest, one.owner, one.source, one.digest, needs, one.protect, one.drift.value)
+
+
+def _key(key: ResourceKey) -> Rows:
+    return (key.target, key.kind, key.namespace, key.name)
+
+
+def _fields(one: Owner | TargetSpec | Problem) -> Rows:
+    return {field.name: getattr(one, field.name) for field in fields(one)}
+
+
+def _unpacked(found: Mapping[str, Rows]) -> Desired:
+    resources = [_resource_of(*row) for row in found["resources"]]
+    owners = [Owner(**{**row, "targets": tuple(row["targets"])}) for row in found["owners"]]
+    targets = [TargetSpec(**{**row, "binds": tuple(row["binds"])}) for row in found["targets"]]
+    return Desired(
+        revision=found["revision"],
+        instance=found["instance"],
+        repo=found["repo"],
+        resources={one.key: one for one in resources},
+        owners={one.id: one for one in owners},
+        targets={one.name: one for one in targets},
+        guards=Guards(*found["guards"]),
+        blocked={owner: tuple(_problem_of(row) for row in rows) for owner, rows in found["blocked"].items()},
+        no_deletes=found["no_deletes"],
+        problems=tuple(_problem_of(row) for row in found["problems"]),
+        declared={path: tuple(owners) for path, owners in found["declared"].items()},
+        aliases=found["aliases"],
+        status_branch=found["status_branch"],
+        drift=DriftMode(found["drift"]),
+    )
+
+
+def _resource_of(key: Rows, manifest: Rows, owner: str, source: str, digest: str, needs: Rows, *more: Rows) -> Resource:
+    protect, drift = more
+    keys = tuple(ResourceKey(*need) for need in needs)
+    return Resource(ResourceKey(*key), manifest, owner, source, digest, keys, protect, DriftMode(drift))
+
+
+def _problem_of(row: Mapping[str, Rows]) -> Problem:
+    return Problem(**{**row, "severity": Severity(row["severity"])})
