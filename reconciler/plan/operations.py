@@ -105,10 +105,10 @@ def _ending(view: View, found: LiveResource, owner: Owner | None) -> Effects:
 
 def _leaving_class(view: View, found: LiveResource, owner: Owner) -> ChangeClass:
     """What belongs to a declaration that stays: a route goes with its traffic; what a workload has no use for any more just goes."""
-    if owner.asleep:
-        return ChangeClass.DELETE
-    routes = view.rules(found.key.target).routes
-    return ChangeClass.TRAFFIC if found.key.kind in routes or not view.rules(found.key.target).serves else ChangeClass.IN_PLACE
+    rules = view.rules(found.key.target)
+    if rules.serves and found.key.kind not in rules.routes:
+        return ChangeClass.IN_PLACE
+    return ChangeClass.DELETE if owner.asleep else ChangeClass.TRAFFIC
 
 
 def _leaving(found: LiveResource) -> str:

@@ -8,9 +8,9 @@ After an apply the table says what became of each change. Same report, same byte
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from reconciler.change import Change, ChangeClass, Create, FieldChange, Held, Operation, Outcome, Plan, Reason, Replace, Update
+from reconciler.change import Change, ChangeClass, Create, Delete, FieldChange, Held, Operation, Outcome, Plan, Reason, Replace, Update
 from reconciler.errors import Problem, Severity
 from reconciler.report.model import Report
 from reconciler.report.style import clean, first_lines, indent, is_sensitive, paint, plural, table, value_text
@@ -30,6 +30,7 @@ from reconciler.report.words import (
     subject_of,
 )
 
+Some = TypeVar("Some", bound=Change)
 ROWS: Final = 50  # changes of one section, deletes and replaces not counted
 FIELDS: Final = 12  # field differences of one change
 ACK: Final = "Reconciler-Ack: "
@@ -172,7 +173,7 @@ def _held(plan: Plan, reason: Reason, title: str, colour: bool) -> str:
     if reason is Reason.GUARD:
         lines += [f"  {clean(trip.rule)}: {clean(trip.text)}" for trip in plan.trips]
     shown = items if reason is Reason.GUARD else items[:ROWS]
-    lines += _rows([_held_row(held.change, held, bool(plan.trips)) for held in shown if held.change is not None], colour)
+    lines += _rows(_held_rows(shown, bool(plan.trips)), colour)
     lines += _subjects([held for held in shown if held.change is None], colour)
     lines += [f"... and {len(items) - len(shown)} more"] if len(items) > len(shown) else []
     lines += _acknowledge(plan, reason)
@@ -189,6 +190,12 @@ def _acknowledge(plan: Plan, reason: Reason) -> list[str]:
     if reason is not Reason.GUARD:
         return []
     return ["      to let exactly this plan go on, commit with the trailer", f"      {ACK}{plan.digest}"]
+
+
+def _held_rows(items: Sequence[Held], said_above: bool) -> list[Row]:
+    why = {id(held.change): held for held in items if held.change is not None}
+    groups = _groups([held.change for held in items if held.change is not None])
+    return [_with(_held_row(head, why[id(head)], said_above), others) for head, *others in groups]
 
 
 def _held_row(change: Operation, held: Held, said_above: bool) -> Row:
@@ -213,18 +220,23 @@ def _changes(report: Report, colour: bool) -> str:
 
 def _gathered(changes: Sequence[Change]) -> list[Row]:
     """Rows of changes: what comes or goes with a workload of one declaration stands below it in one line."""
-    groups: dict[tuple[object, ...], list[Change]] = {}
-    for change in changes:
-        alone = isinstance(change, Update | Replace)
-        groups.setdefault((change.key.target, change.owner, type(change), class_of(change), change.key if alone else None), []).append(
-            change
-        )
-    several = Counter((target, owner) for target, owner, *_ in groups)
+    groups = _groups(changes)
+    several = Counter((group[0].key.target, group[0].owner) for group in groups)
     rows = []
-    for (target, owner, *_), group in groups.items():
-        head, *others = sorted(group, key=lambda change: not _told(change))  # the workload's sentence says what happens
-        rows.append(_with(_row(head, of=several[target, owner] > 1 and isinstance(head, Update | Replace)), others))
+    for head, *others in groups:
+        quiet = head.owner.startswith("Endpoint/") and isinstance(head, Create | Delete) and not _told(head)
+        named = quiet or (several[head.key.target, head.owner] > 1 and isinstance(head, Update | Replace))
+        rows.append(_with(_row(head, of=named), others))
     return rows
+
+
+def _groups(changes: Sequence[Some]) -> list[list[Some]]:
+    """What is created or deleted of one declaration at one target, together; first the one whose sentence says what that does."""
+    groups: dict[tuple[object, ...], list[Some]] = {}
+    for change in changes:
+        alone = change.key if isinstance(change, Update | Replace) else None
+        groups.setdefault((change.key.target, change.owner, type(change), class_of(change), alone), []).append(change)
+    return [sorted(group, key=lambda change: not _told(change)) for group in groups.values()]
 
 
 def _told(change: Change) -> str:
