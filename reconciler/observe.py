@@ -39,6 +39,11 @@ def _read(name: str, reader: Reader, wanted: Mapping[ResourceKey, Resource]) -> 
         return Unreadable(name, error.problem)
 
 
+def noted(live: Live) -> tuple[str, ...]:
+    """What the readings say to people, each once."""
+    return tuple(dict.fromkeys(note for _, seen in sorted(live.items()) if isinstance(seen, Observation) for note in seen.notes))
+
+
 def found_wrong(live: Live, plan: Plan) -> Sequence[Problem]:
     """What a reading showed to be wrong with something that the plan wants to write (a model file that is missing)."""
     held = {item.change.owner for item in plan.held if item.change is not None}

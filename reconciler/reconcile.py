@@ -7,7 +7,7 @@ from typing import Protocol
 from reconciler.apply import Written, apply_plan
 from reconciler.change import Plan
 from reconciler.desired import Desired, Remembered
-from reconciler.observe import found_wrong, observe
+from reconciler.observe import found_wrong, noted, observe
 from reconciler.places import Places
 from reconciler.plan.make import make_plan
 from reconciler.plan.view import View
@@ -73,7 +73,8 @@ def reconcile(given: Given) -> Report:
             given.state.save(after)
         record = after
     problems = (*desired.problems, *found_wrong(live, plan), *(written.problems if written else ()))
-    return Report(plan, words, problems, outcomes, situation.now, desired.status_branch, record.remembered.revision)
+    applied = record.remembered.revision
+    return Report(plan, words, problems, outcomes, situation.now, desired.status_branch, applied, noted(live))
 
 
 def _desired(given: Given, remembered: Remembered) -> Desired:

@@ -97,7 +97,8 @@ def _ending(view: View, found: LiveResource, owner: Owner | None) -> Effects:
     if owner is None:
         return Effects(ChangeClass.DELETE, now or _leaving(found))
     if not view.serves(found.key):
-        return Effects(_leaving_class(view, found, owner), _leaving(found))
+        kind = _leaving_class(view, found, owner)
+        return Effects(kind, "nothing needs it any more: it goes" if kind is ChangeClass.IN_PLACE else _leaving(found))
     if owner.asleep:
         return Effects(ChangeClass.PAUSE, f"{now}; its settings and its route entry stay")
     return Effects(ChangeClass.MIGRATE, f"{now}; goes when the copy elsewhere serves and traffic has moved")

@@ -132,6 +132,7 @@ class PlanForm(TypedDict):
     drift: list[DriftForm]
     unreadable: list[UnreadableForm]
     problems: list[ProblemForm]
+    notes: list[str]
     outcomes: list[OutcomeForm] | None
 
 

@@ -67,6 +67,7 @@ def plan_form(report: Report) -> PlanForm:
         drift=_drift_forms(plan),
         unreadable=[UnreadableForm(target=item.target, problem=problem_form(item.problem)) for item in plan.unreadable],
         problems=[problem_form(problem) for problem in report.problems],
+        notes=list(report.notes),
         outcomes=None if report.outcomes is None else [_outcome_form(outcome) for outcome in report.outcomes],
     )
 

@@ -47,6 +47,7 @@ class Report:
     at: float
     status_branch: str = "status/{target}"
     applied: str = ""  # the revision that counts as applied after this pass
+    notes: tuple[str, ...] = ()  # what targets showed that a person should know and nothing depends on
 
     @property
     def waiting(self) -> bool:

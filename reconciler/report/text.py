@@ -320,6 +320,7 @@ def _notes(report: Report) -> str:
             f"  {clean(rebind.key.target)}  {clean(subject_of(rebind.owner, rebind.key))}  {clean(rebind.text)}" for rebind in plan.rebinds
         ]
         lines += first_lines(texts, ROWS, "")
+    lines += first_lines([f"Note: {clean(note)}" for note in report.notes], ROWS, "notes")
     if report.outcomes is not None and report.waiting:
         lines.append(
             "What waits is looked at again in the next pass: by `reconciler run` on its own, by `apply --wait` until nothing waits."
