@@ -12,11 +12,11 @@ from itertools import pairwise
 from typing import Final, NoReturn
 
 from reconciler import __version__
-from reconciler.cli import apply, keys, local, plan, run, status, trigger, validate
+from reconciler.cli import apply, approve, keys, local, plan, run, status, trigger, validate
 from reconciler.cli.output import emit, emit_error, prepare_streams
 from reconciler.errors import Problem, ReconcilerError, UsageError
 
-VERBS: Final = (validate, plan, apply, run, trigger, status, keys, local)
+VERBS: Final = (validate, plan, apply, run, trigger, status, approve, keys, local)
 INTERRUPTED: Final = 130
 DESCRIPTION: Final = "GitOps for LLM inference endpoints: a Git repository is the desired state."
 EPILOG: Final = "exit codes: 0 as declared, 1 an error, 2 changes, 3 held until acknowledged. RECONCILER_REPO, RECONCILER_BRANCH and\n"

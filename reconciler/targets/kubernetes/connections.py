@@ -1,0 +1,298 @@
+"""Kept-alive connections to one API server: http.client and ssl, no more, because nothing in Python is faster over HTTP/1.1.
+
+A kept connection that the server has closed meanwhile is noticed before it is used, or opened once more where a repeat is harmless.
+An answer that is cut off is an error, and one that does not say where it ends is not taken: nobody may mistake half a list for a short
+one.
+"""
+
+import contextlib
+import http.client
+import select
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.targets.kubernetes.access import Access, Certificate, Login
+from reconciler.targets.kubernetes.failures import TooLarge
+from reconciler.targets.kubernetes.tls import tls_context
+
+ANSWER_LIMIT: Final = 256 * 1024 * 1024  # bytes of one answer, unpacked: 500 objects of half a megabyte each
+PIECE: Final = 1024 * 1024
+LONGEST_IDLE: Final = 45.0  # seconds: middle boxes forget a connection after a minute and tell nobody
+
+JSON: Final = "application/json"
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """target: path and query. read: seconds of silence. repeat: sending it twice does what sending it once does."""
+
+    method: str
+    target: str
+    headers: Headers = ()
+    body: bytes | None = None
+    accept: str = JSON
+    read: float = 30.0
+    repeat: bool = True
+
+    @property
+    def asked(self) -> str:
+        return f"{self.method} {self.target.partition('?')[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """retry_after: the header, None when absent."""
+
+    status: int
+    body: bytes
+    content: str
+    retry_after: str | None
+    warnings: tuple[str, ...]
+
+
+class NoAnswer(Exception):
+    """No whole answer came. sent: the server may have done what was asked."""
+
+    def __init__(self, cause: Exception, sent: bool) -> None:
+        super().__init__(str(cause))
+        self.cause, self.sent = cause, sent
+
+
+class Cut(http.client.HTTPException):
+    """The answer is not whole."""
+
+
+class _Tls(http.client.HTTPConnection):
+    """TLS with a name of our choice in the certificate, behind a proxy or not."""
+
+    default_port = 443
+
+    def __init__(self, host: str, port: int, timeout: float, context: ssl.SSLContext, name: str) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._tls, self._name = context, name
+
+    def connect(self) -> None:
+        super().connect()
+        try:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+        except BaseException:
+            self.close()
+            raise
+
+
+class Server:
+    """Where connections lead, and by what TLS. Opens nothing by itself; for many threads."""
+
+    def __init__(self, access: Access, connect: float) -> None:
+        parts = urllib.parse.urlsplit(access.server)
+        self._access, self._connect = access, connect
+        self._host = parts.hostname or ""
+        self._secure = parts.scheme == "https"
+        self._port = parts.port or (443 if self._secure else 80)
+        self.base = parts.path.rstrip("/")
+        self._lock = threading.Lock()
+        self._context: tuple[Certificate | None, ssl.SSLContext] | None = None
+
+    def open(self, certificate: Certificate | None) -> http.client.HTTPConnection:
+        """A connection that stands. Raises OSError."""
+        connection = self._connection(certificate)
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connection
+
+    def _connection(self, certificate: Certificate | None) -> http.client.HTTPConnection:
+        proxy = self._access.proxy
+        host, port = (proxy.host, proxy.port) if proxy is not None else (self._host, self._port)
+        if self._secure:
+            context, name = self._tls_context(certificate), self._access.server_name or self._host
+            connection: http.client.HTTPConnection = _Tls(host, port, self._connect, context, name)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=self._connect)
+        if proxy is not None:
+            secret = {"Proxy-Authorization": proxy.authorization.reveal()} if proxy.authorization else {}
+            connection.set_tunnel(self._host, self._port, secret)
+        return connection
+
+    def _tls_context(self, certificate: Certificate | None) -> ssl.SSLContext:
+        with self._lock:
+            if self._context is None or self._context[0] != certificate:
+                self._context = (certificate, tls_context(self._access, certificate))
+            return self._context[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    connection: http.client.HTTPConnection
+    certificate: Certificate | None
+    since: float
+
+
+class Pool:
+    """Connections that wait for the next request, the last used first, so that few stay open when little is asked. For many threads."""
+
+    def __init__(self, server: Server, clock: Callable[[], float] = time.monotonic) -> None:
+        self._server, self._clock = server, clock
+        self._lock = threading.Lock()
+        self._idle: list[_Kept] = []
+        self._out: set[http.client.HTTPConnection] = set()
+        self.closed = False
+        self.sent = 0  # requests
+
+    def exchange(self, request: Request, login: Login, deadline: float) -> Reply:
+        """One request and its whole answer. deadline: by the clock. Raises NoAnswer."""
+        kept = self._take(login.certificate)
+        if kept is not None:
+            try:
+                return self._on(kept, request, login, deadline)
+            except NoAnswer as error:
+                if not (request.repeat and isinstance(error.cause, ConnectionError | ssl.SSLEOFError)):
+                    raise
+        return self._on(self._open(login.certificate), request, login, deadline)
+
+    def close(self) -> None:
+        """Ends what is under way, too: who waits for an answer gets none."""
+        with self._lock:
+            self.closed = True
+            idle, self._idle = self._idle, []
+            out = tuple(self._out)
+        for kept in idle:
+            kept.connection.close()
+        for connection in out:
+            hang_up(connection)
+
+    def _on(self, connection: http.client.HTTPConnection, request: Request, login: Login, deadline: float) -> Reply:
+        with self._lock:
+            self._out.add(connection)
+            self.sent += 1
+        try:
+            reply, keep = _talk(connection, request, login, deadline, self._clock)
+        except BaseException as error:
+            self._give(connection, login.certificate, keep=False)
+            if isinstance(error, OSError | http.client.HTTPException | ValueError | TooLarge):
+                raise NoAnswer(error, sent=True) from error
+            raise
+        self._give(connection, login.certificate, keep)
+        return reply
+
+    def _open(self, certificate: Certificate | None) -> http.client.HTTPConnection:
+        if self.closed:
+            raise NoAnswer(ConnectionAbortedError("the client is closed"), sent=False)
+        try:
+            return self._server.open(certificate)
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(error, sent=False) from error
+
+    def _take(self, certificate: Certificate | None) -> http.client.HTTPConnection | None:
+        """One that still stands, or None."""
+        while True:
+            with self._lock:
+                kept = self._idle.pop() if self._idle else None
+            if kept is None:
+                return None
+            young = self._clock() - kept.since < LONGEST_IDLE
+            if young and kept.certificate == certificate and not _readable(kept.connection):
+                return kept.connection
+            kept.connection.close()
+
+    def _give(self, connection: http.client.HTTPConnection, certificate: Certificate | None, keep: bool) -> None:
+        with self._lock:
+            self._out.discard(connection)
+            keep = keep and not self.closed
+            if keep:
+                self._idle.append(_Kept(connection, certificate, self._clock()))
+        if not keep:
+            connection.close()
+
+
+def hang_up(connection: http.client.HTTPConnection) -> None:
+    """From another thread than the one that reads: the socket itself is shut, which wakes the reader; TLS is not spoken to."""
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+def _readable(connection: http.client.HTTPConnection) -> bool:
+    """Nothing was asked: what can be read is the end of the connection."""
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def begin(connection: http.client.HTTPConnection, request: Request, login: Login) -> http.client.HTTPResponse:
+    """Send the request, wait for the head of the answer. Raises OSError, http.client.HTTPException."""
+    connection.sock.settimeout(request.read)
+    connection.putrequest(request.method, request.target, skip_accept_encoding=True)
+    connection.putheader("Accept", request.accept)
+    for name, value in request.headers:
+        connection.putheader(name, value)
+    if login.authorization:
+        connection.putheader("Authorization", login.authorization.reveal())
+    if request.body is not None:
+        connection.putheader("Content-Length", str(len(request.body)))
+    connection.endheaders(request.body)
+    return connection.getresponse()
+
+
+def _talk(
+    connection: http.client.HTTPConnection, request: Request, login: Login, deadline: float, clock: Callable[[], float]
+) -> tuple[Reply, bool]:
+    left = deadline - clock()
+    if left <= 0:
+        raise TimeoutError("no time is left")
+    response = begin(connection, request, login)
+    raw = _whole(response, deadline, clock)
+    if response.headers.get("Content-Encoding") == "gzip":
+        raw = _unpacked(raw)
+    warnings = tuple(_warning(text) for text in response.headers.get_all("Warning", ()))
+    content = response.headers.get_content_type()
+    reply = Reply(response.status, raw, content, response.headers.get("Retry-After"), warnings)
+    return reply, not response.will_close
+
+
+def _whole(response: http.client.HTTPResponse, deadline: float, clock: Callable[[], float]) -> bytes:
+    if response.length is None and not response.chunked and response.status < 400:
+        raise Cut("it does not say where it ends")
+    pieces: list[bytes] = []
+    size = 0
+    while piece := response.read1(PIECE):
+        pieces.append(piece)
+        size += len(piece)
+        if size > ANSWER_LIMIT:
+            raise TooLarge(f"the answer is larger than {ANSWER_LIMIT} bytes")
+        if clock() > deadline:
+            raise TimeoutError("the answer takes too long")
+    if response.length:
+        raise Cut(f"it is cut off, {response.length} bytes are missing")
+    response.close()  # read1 leaves one of a known length open, and the connection unfit for the next request
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _unpacked(raw: bytes) -> bytes:
+    packed = zlib.decompressobj(wbits=31)
+    try:
+        text = packed.decompress(raw, ANSWER_LIMIT)
+    except zlib.error as error:
+        raise Cut(f"it cannot be unpacked: {error}") from error
+    if packed.unconsumed_tail:
+        raise TooLarge(f"the answer is larger than {ANSWER_LIMIT} bytes")
+    if not packed.eof:
+        raise Cut("it is packed, and cut off")
+    return text
+
+
+def _warning(header: str) -> str:
+    """`299 - "text"` of RFC 7234, as Kubernetes sends it."""
+    return header.partition('"')[2].rpartition('"')[0].replace('\\"', '"') or header

@@ -1,0 +1,180 @@
+"""What is live, said in the words of what is wanted: the manifest that the plan compares.
+
+The decision "nothing to do" is made in process, from our entry in managedFields (owned.py). Only what cannot be decided so is asked of the
+server, by a dry run, which writes nothing; and what was decided once is remembered by the fingerprint of the live object and the digest
+of what is wanted, so that the next pass asks and computes nothing.
+
+A field of ours that somebody in the server rewrites at every apply (a mutating webhook) would be a change for ever. It shows as: differs
+although nothing new was declared, and a dry run of our apply changes nothing. That is told in a note and not fought.
+"""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+import msgspec
+
+from reconciler.errors import TargetError
+from reconciler.resource import Json, Manifest, Resource, ResourceKey
+from reconciler.targets.kubernetes.address import address_of
+from reconciler.targets.kubernetes.authors import additions, writers
+from reconciler.targets.kubernetes.client import KubeClient
+from reconciler.targets.kubernetes.fieldwalk import Decision
+from reconciler.targets.kubernetes.gather import Found
+from reconciler.targets.kubernetes.inventory import ApplySet
+from reconciler.targets.kubernetes.kinds import KINDS, MANAGER, path_of
+from reconciler.targets.kubernetes.mark import mark_of, marked, unmarked
+from reconciler.targets.kubernetes.owned import check, owned_by, unchanged
+from reconciler.targets.kubernetes.projection import live_view
+from reconciler.targets.kubernetes.shapes import Item, fingerprint
+
+QUIET: Final = frozenset({MANAGER, "kube-controller-manager", "kube-scheduler", "kubelet", "keda-operator", "lws"})  # write what is theirs
+
+
+class Same(Enum):
+    """How the live object stands to what we want."""
+
+    EQUAL = auto()
+    DIFFERENT = auto()
+    REWRITTEN = auto()  # different, and the server keeps it so
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was found equal before: key -> (fingerprint of the live object, digest of what was wanted, rewritten by admission?)."""
+
+    known: dict[ResourceKey, tuple[bytes, str, bool]] = field(default_factory=dict)
+    changed: bool = False
+
+    def same(self, key: ResourceKey, live: bytes, wanted: str) -> Same | None:
+        found = self.known.get(key)
+        if found is None or found[:2] != (live, wanted):
+            return None
+        return Same.REWRITTEN if found[2] else Same.EQUAL
+
+    def remember(self, key: ResourceKey, live: bytes, wanted: str, same: Same) -> None:
+        self.known[key] = (live, wanted, same is Same.REWRITTEN)
+        self.changed = True
+
+    def keep(self, keys: Iterable[ResourceKey]) -> None:
+        """Forget everything else."""
+        gone = self.known.keys() - set(keys)
+        for key in gone:
+            del self.known[key]
+        self.changed = self.changed or bool(gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The live manifest in the words of the wanted one, who wrote what differs, and what a person should know."""
+
+    manifest: Manifest
+    writers: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Decider:
+    """One pass's comparisons at one cluster."""
+
+    def __init__(self, client: KubeClient, applyset: ApplySet, verified: Verified, pool: Executor) -> None:
+        self._client, self._applyset, self._verified, self._pool = client, applyset, verified, pool
+
+    def tell(self, wanted: Mapping[ResourceKey, Resource], found: Mapping[ResourceKey, Found]) -> dict[ResourceKey, Told]:
+        """For every wanted resource that is there, whoever has it."""
+        here = {key: (wanted[key], found[key]) for key in wanted if key in found}
+        prints = {key: fingerprint(one.item, MANAGER) for key, (_, one) in here.items()}
+        told, open_questions = {}, {}
+        for key, (resource, one) in here.items():
+            same = self._verified.same(key, prints[key], self._name(resource)) if one.whole else None
+            if same is None:
+                open_questions[key] = (resource, one)
+            else:
+                told[key] = self._as_wanted(resource, one, same)
+        decided = self._pool.map(lambda pair: self._decide(pair[0], pair[1], prints[pair[0].key]), open_questions.values())
+        return told | dict(zip(open_questions, decided, strict=True))
+
+    def body(self, resource: Resource) -> dict[str, Json]:
+        """What is applied: the manifest with our mark."""
+        claim = self._applyset.claim
+        return marked(resource.manifest, resource.mark(claim.instance, claim.repo), self._applyset.id)
+
+    def _name(self, resource: Resource) -> str:
+        return f"{resource.digest} {resource.owner} {resource.protect} {self._applyset.claim.repo}"
+
+    def _decide(self, resource: Resource, found: Found, live: bytes) -> Told:
+        body = self.body(resource)
+        document = whole_of(found)
+        same = self._same(resource, found, body, document)
+        if same is Same.DIFFERENT:
+            return _differing(resource, found, body, document)
+        self._verified.remember(resource.key, live, self._name(resource), same)
+        return self._as_wanted(resource, found, same, document)
+
+    def _same(self, resource: Resource, found: Found, body: Mapping[str, Json], document: Mapping[str, Json]) -> Same:
+        decision = check(body, document, found.item.meta.managed_fields, MANAGER).decision
+        if decision is Decision.NOOP:
+            return Same.EQUAL
+        mark = mark_of(found.item.meta.labels, found.item.meta.annotations)
+        claim = self._applyset.claim
+        declared = mark != resource.mark(claim.instance, claim.repo)
+        if found.item.meta.deletion_timestamp or (decision is Decision.DIFFERS and declared):
+            return Same.DIFFERENT
+        if not self._would_stay(resource, found, body, document):
+            return Same.DIFFERENT
+        return Same.EQUAL if decision is Decision.UNSURE else Same.REWRITTEN
+
+    def _would_stay(self, resource: Resource, found: Found, body: Mapping[str, Json], document: Mapping[str, Json]) -> bool:
+        """Ask the server: would our apply leave the object as it is? What cannot be asked is shown as a change."""
+        address = address_of(self._applyset.settings, resource.key)
+        mine = {**body, "metadata": {**_mapping(body["metadata"]), "uid": found.item.meta.uid}}
+        path = path_of(address.kind, address.namespace, address.name)
+        try:
+            answer = self._client.patch_apply(path, msgspec.json.encode(mine), manager=MANAGER, force=True, dry_run=True)
+        except TargetError:
+            return False
+        return unchanged(document, msgspec.json.decode(answer.body))
+
+    def _as_wanted(self, resource: Resource, found: Found, same: Same, document: Mapping[str, Json] | None = None) -> Told:
+        notes = []
+        if same is Same.REWRITTEN:
+            notes.append(f"{resource.key}: something in the cluster (an admission webhook or policy) rewrites a field of it; not fought")
+        if _has_others(found.item):
+            notes += _others(resource, found, document or whole_of(found))
+        return Told(resource.manifest, notes=tuple(notes))
+
+
+def as_applied(found: Found) -> Manifest:
+    """What we last applied of an object that nobody wants now, as it is."""
+    kind, meta = KINDS[found.key.kind], found.item.meta
+    identity: dict[str, Json] = {"name": meta.name, **({"namespace": meta.namespace} if meta.namespace else {})}
+    nothing: dict[str, Json] = {"apiVersion": kind.api_version, "kind": found.key.kind, "metadata": identity}
+    return unmarked(live_view(nothing, whole_of(found), owned_by(meta.managed_fields, MANAGER, kind.api_version)))
+
+
+def whole_of(found: Found) -> dict[str, Json]:
+    """The live object as a value."""
+    value: dict[str, Json] = msgspec.json.decode(found.item.whole())
+    return value
+
+
+def _differing(resource: Resource, found: Found, body: Mapping[str, Json], document: Mapping[str, Json]) -> Told:
+    entries = found.item.meta.managed_fields
+    view = live_view(body, document, owned_by(entries, MANAGER, KINDS[resource.key.kind].api_version))
+    written = {pointer: str(who) for pointer, who in writers(body, view, entries, MANAGER).items()}
+    return Told(unmarked(view), written, tuple(_others(resource, found, document)))
+
+
+def _has_others(one: Item) -> bool:
+    """A quick look: does anybody else but us and the cluster's own controllers hold fields beside status?"""
+    return any(entry.manager not in QUIET and entry.subresource != "status" for entry in one.meta.managed_fields)
+
+
+def _others(resource: Resource, found: Found, document: Mapping[str, Json]) -> list[str]:
+    said = additions(document, found.item.meta.managed_fields, MANAGER, QUIET)
+    return [f"{resource.key}: {pointer} was set by {who}; it is not declared, and left as it is" for pointer, who in said]
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}

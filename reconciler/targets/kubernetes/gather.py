@@ -1,0 +1,185 @@
+"""One reading of a cluster: a LIST per kind, side by side, complete or an error.
+
+What carries our ApplySet's label comes with the LIST of its kind, for the whole cluster. A wanted name that is not among it may still be
+held by somebody, so it is looked for: by GET, or, where many of one kind are missing, by one LIST of names per namespace. Nothing of a
+namespace that does not exist is looked for. In a pass without changes the requests are the pages of the LISTs and nothing else.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from reconciler.errors import TargetError
+from reconciler.resource import ResourceKey
+from reconciler.targets.kubernetes.address import Address, address_of, key_of
+from reconciler.targets.kubernetes.client import KubeClient
+from reconciler.targets.kubernetes.failures import KIND_MISSING
+from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet, Parent
+from reconciler.targets.kubernetes.kinds import KINDS, path_of
+from reconciler.targets.kubernetes.labels import ENDPOINT, INSTANCE, MANAGED_BY
+from reconciler.targets.kubernetes.mark import mark_of
+from reconciler.targets.kubernetes.settings import KEDA, LWS, PROMETHEUS_OPERATOR, KubernetesSettings
+from reconciler.targets.kubernetes.shapes import EVENTS, PODS, SLICES, EndpointSlice, Event, Item, Pod, item, items, rows
+from reconciler.targets.protocol import Claim
+
+CUSTOM: Final[Mapping[str, str]] = {"LeaderWorkerSet": LWS, "ScaledObject": KEDA, "PodMonitor": PROMETHEUS_OPERATOR}
+PAGE: Final = 1000  # objects of a page: the server answers from memory, so a page costs a round trip and little else
+FEW: Final = 8  # missing names of one kind and namespace up to which each is asked for by itself
+NAMES_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+SERVICE_NAME: Final = "kubernetes.io/service-name"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object that is there. whole: False where only its metadata was asked for."""
+
+    key: ResourceKey
+    item: Item
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything that was seen. pods: by (namespace, endpoint); slices: by (namespace, service). missing_kinds: CRDs that a capability
+    promises and the cluster lacks."""
+
+    objects: Mapping[ResourceKey, Found]
+    parent: Parent
+    pods: Mapping[tuple[str, str], tuple[Pod, ...]]
+    slices: Mapping[tuple[str, str], tuple[EndpointSlice, ...]]
+    missing_kinds: tuple[str, ...] = ()
+
+    def members(self, claim: Claim) -> Iterator[ResourceKey]:
+        """The keys of what carries our mark."""
+        for key, found in self.objects.items():
+            mark = mark_of(found.item.meta.labels, found.item.meta.annotations)
+            if mark is not None and (mark.instance, mark.repo) == (claim.instance, claim.repo):
+                yield key
+
+
+def gather(client: KubeClient, applyset: ApplySet, wanted: Iterable[ResourceKey], pool: Executor) -> Sight:
+    """The reading. Raises TargetError: a LIST that failed, or stopped half-way, is an error and never a shorter list."""
+    settings = applyset.settings
+    kinds = [kind for kind, known in KINDS.items() if known.written and (not known.custom or settings.can(CUSTOM[kind]))]
+    listed = {kind: pool.submit(_listed, client, kind, _selector(kind, applyset)) for kind in kinds}
+    pods = pool.submit(_pods, client)
+    slices = pool.submit(_slices, client, applyset)
+
+    objects: dict[ResourceKey, Found] = {}
+    absent: list[str] = []
+    parent = Parent()
+    for kind, future in listed.items():
+        found = future.result()
+        if found is None:
+            absent.append(kind)
+        for one in found or ():
+            if kind == "ConfigMap" and (one.meta.namespace, one.meta.name) == (settings.namespace, applyset.name):
+                parent = applyset.parent_of(one.meta.annotations, one.meta.resource_version)
+            else:
+                key = key_of(settings, kind, one.meta.namespace, one.meta.name)
+                objects[key] = Found(key, one)
+    applyset.check(parent)
+    objects |= _looked_for(client, settings, objects, wanted, absent, pool)
+    return Sight(objects, parent, pods.result(), slices.result(), tuple(absent))
+
+
+def _selector(kind: str, applyset: ApplySet) -> str:
+    """Namespaces are all listed: of those it is enough that they are there. The parent, a ConfigMap, is no member of its own set."""
+    if kind == "Namespace":
+        return ""
+    return f"{INSTANCE}={applyset.claim.instance}" if kind == "ConfigMap" else f"{PART_OF}={applyset.id}"
+
+
+def _listed(client: KubeClient, kind: str, selector: str) -> list[Item] | None:
+    """Every object of a kind; None where the cluster has no such kind, which only a CRD may lack."""
+    try:
+        return list(_pages(client.list_pages(path_of(kind), selector, limit=PAGE), lambda page: items(page, f"the LIST of {kind}s")))
+    except TargetError as error:
+        if KINDS[kind].custom and error.problem.code == KIND_MISSING:
+            return None
+        raise
+
+
+def _pages(pages: Iterator[bytes], decode: Callable[[bytes], Sequence[T]]) -> Iterator[T]:
+    for page in pages:
+        yield from decode(page)
+
+
+def _pods(client: KubeClient) -> dict[tuple[str, str], tuple[Pod, ...]]:
+    pages = client.list_pages(path_of("Pod"), f"{MANAGED_BY}=reconciler", limit=PAGE)
+    return _grouped(_pages(pages, lambda page: rows(PODS, page, "the LIST of Pods")), ENDPOINT)
+
+
+def _slices(client: KubeClient, applyset: ApplySet) -> dict[tuple[str, str], tuple[EndpointSlice, ...]]:
+    """Slices carry their Service's labels, so that ours select them too."""
+    pages = client.list_pages(path_of("EndpointSlice"), f"{PART_OF}={applyset.id}", limit=PAGE)
+    return _grouped(_pages(pages, lambda page: rows(SLICES, page, "the LIST of EndpointSlices")), SERVICE_NAME)
+
+
+Labelled = TypeVar("Labelled", Pod, EndpointSlice)
+
+
+def _grouped(found: Iterable[Labelled], label: str) -> dict[tuple[str, str], tuple[Labelled, ...]]:
+    groups: dict[tuple[str, str], list[Labelled]] = {}
+    for one in found:
+        groups.setdefault((one.metadata.namespace, one.metadata.labels.get(label, "")), []).append(one)
+    return {place: tuple(group) for place, group in groups.items()}
+
+
+def _looked_for(
+    client: KubeClient,
+    settings: KubernetesSettings,
+    known: Mapping[ResourceKey, Found],
+    wanted: Iterable[ResourceKey],
+    absent: Sequence[str],
+    pool: Executor,
+) -> dict[ResourceKey, Found]:
+    """What holds a wanted name without being of our set: somebody else's, or ours with its label stripped."""
+    groups: dict[tuple[str, str], list[Address]] = {}
+    for key in wanted:
+        address = address_of(settings, key)
+        there = not address.namespace or _namespace_key(settings, address.namespace) in known
+        if key not in known and there and key.kind not in absent and key.kind != "Namespace":
+            groups.setdefault((address.kind, address.namespace), []).append(address)
+    asked = [
+        pool.submit(_by_list if len(group) > FEW else _one_by_one, client, settings, kind, namespace, [one.name for one in group])
+        for (kind, namespace), group in groups.items()
+    ]
+    return {found.key: found for future in asked for found in future.result()}
+
+
+def _namespace_key(settings: KubernetesSettings, namespace: str) -> ResourceKey:
+    return key_of(settings, "Namespace", "", namespace)
+
+
+def _one_by_one(client: KubeClient, settings: KubernetesSettings, kind: str, namespace: str, names: Sequence[str]) -> list[Found]:
+    found = []
+    for name in names:
+        if (body := client.find(path_of(kind, namespace, name))) is not None:
+            found.append(Found(key_of(settings, kind, namespace, name), item(body, f"{kind} {namespace}/{name}")))
+    return found
+
+
+def _by_list(client: KubeClient, settings: KubernetesSettings, kind: str, namespace: str, names: Sequence[str]) -> list[Found]:
+    """Names first; of the few that are there the whole object is asked for."""
+    pages = client.list_pages(path_of(kind, namespace), limit=PAGE, accept=NAMES_ONLY)
+    there = {one.meta.name for one in _pages(pages, lambda page: items(page, f"the LIST of {kind}s in {namespace}"))}
+    return _one_by_one(client, settings, kind, namespace, sorted(there & set(names)))
+
+
+def events_of(client: KubeClient, pods: Iterable[tuple[str, str]], pool: Executor) -> dict[str, tuple[Event, ...]]:
+    """Warnings about these pods (namespace, uid), which tell why they fail. What cannot be had is left out: a message is never worth an
+    error."""
+    asked = {uid: pool.submit(_events, client, namespace, uid) for namespace, uid in pods}
+    return {uid: future.result() for uid, future in asked.items()}
+
+
+def _events(client: KubeClient, namespace: str, uid: str) -> tuple[Event, ...]:
+    fields = f"involvedObject.uid={uid},type=Warning"
+    try:
+        pages = client.list_pages(path_of("Event", namespace), fields=fields, limit=PAGE)
+        return tuple(_pages(pages, lambda page: rows(EVENTS, page, "the LIST of Events")))
+    except TargetError:
+        return ()

@@ -1,0 +1,95 @@
+"""A hint that a pass is worth while: WATCH on what a route or a status depends on.
+
+Workloads and EndpointSlices of ours, each by a thread of its own, begun at the version of a LIST and kept alive by bookmarks. A watch that
+ends is begun again where it stopped; where the server has forgotten that place (410), or nobody knows what was missed, the LIST is done
+anew and counts as a change. What it brings is never used: the next pass reads by LIST, so a hint too many costs a pass and a lost one a
+poll's wait.
+"""
+
+import contextlib
+import threading
+from types import TracebackType
+from typing import Final
+
+import msgspec
+
+from reconciler.errors import TargetError
+from reconciler.targets.kubernetes.client import KubeClient
+from reconciler.targets.kubernetes.failures import EXPIRED
+from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
+from reconciler.targets.kubernetes.kinds import path_of
+from reconciler.targets.kubernetes.settings import LWS
+from reconciler.targets.kubernetes.shapes import item, watch_line
+from reconciler.targets.kubernetes.stream import Watch
+
+FIRST_PAUSE: Final = 0.5  # seconds before a failed watch is begun again, doubled up to the longest
+LONGEST_PAUSE: Final = 30.0
+NAMES_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+LIST_OF_NAMES: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+BOOKMARK: Final = "BOOKMARK"
+
+
+class ListVersion(msgspec.Struct):
+    metadata: "VersionOnly"
+
+
+class VersionOnly(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+
+
+class Watches:
+    """One thread per watched kind, for as long as the block lasts."""
+
+    def __init__(self, client: KubeClient, applyset: ApplySet) -> None:
+        kinds = ["Deployment", "EndpointSlice", *(["LeaderWorkerSet"] if applyset.settings.can(LWS) else [])]
+        self._client, self._selector = client, f"{PART_OF}={applyset.id}"
+        self._news, self._ended = threading.Event(), threading.Event()
+        self._open: dict[str, Watch] = {}
+        self._threads = [threading.Thread(target=self._follow, args=(kind,), name=f"watch-{kind}", daemon=True) for kind in kinds]
+
+    def __enter__(self) -> "Watches":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        for watch in list(self._open.values()):
+            watch.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def wait(self, seconds: float) -> bool:
+        """Did something change, now or within these seconds?"""
+        heard = self._news.wait(seconds)
+        self._news.clear()
+        return heard
+
+    def _follow(self, kind: str) -> None:
+        version, pause = "", FIRST_PAUSE
+        while not self._ended.is_set():
+            try:
+                if not version:
+                    version = self._version(kind)
+                    self._news.set()  # what happened before is not known
+                version, pause = self._hear(kind, version), FIRST_PAUSE
+            except TargetError as error:
+                version = ""
+                if error.problem.code != EXPIRED and not self._ended.wait(pause):
+                    pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _version(self, kind: str) -> str:
+        """Where to begin: the version of a LIST of one."""
+        page = next(self._client.list_pages(path_of(kind), self._selector, accept=LIST_OF_NAMES))
+        return msgspec.json.decode(page, type=ListVersion).metadata.resource_version
+
+    def _hear(self, kind: str, version: str) -> str:
+        """One watch to its end, at whose version the next one begins. Raises TargetError."""
+        with contextlib.closing(self._client.watch(path_of(kind), version, selector=self._selector, accept=NAMES_ONLY)) as watch:
+            self._open[kind] = watch
+            for line in watch:
+                heard = watch_line(line, f"the WATCH of {kind}s")
+                version = item(heard.object, f"the WATCH of {kind}s").meta.resource_version or version
+                if heard.type != BOOKMARK:
+                    self._news.set()
+        return version
