@@ -44,6 +44,11 @@ def spec(lines: str) -> str:
     return CHAT + "".join(f"  {line}\n" for line in lines.splitlines())
 
 
+def volumes(entries: str) -> str:
+    """The chat endpoint with volumes; the first of them is line 11."""
+    return spec(f"volumes:\n- {entries}")
+
+
 def document(kind: str, body: str, name: str = "lab") -> str:
     """A global document: its spec begins in line 4."""
     return f"{HEAD}kind: {kind}\nmetadata: {{name: {name}}}\nspec: {body}\n"
@@ -54,6 +59,7 @@ BOMB: Final = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 )
 KEY: Final = "rcl_abcdefghij_" + "A" * 49
 HASH: Final = "0" * 64
+METRIC: Final = "metric: {type: qpm, target: 60}"
 RAY: Final = "ray: {local: true}"
 
 TEXT: Final = (
@@ -170,24 +176,69 @@ FIELDS: Final = (
     Bad("half an accelerator too much", spec("resources: {accelerator: {type: a, count: 1.5}}"), 10, "E39", "count: 1.5", "2"),
     Bad("an unknown strategy", spec("routing: {strategy: round_robin}"), 10, "E75", "'round_robin' is not", "did you mean round-robin?"),
     Bad("a strategy that is not supported yet", spec("routing: {strategy: consistent-hash}"), 10, "E73", "not supported yet"),
-    Bad("a time-out beyond Ray's", spec("routing: {timeoutSeconds: 7200}"), 10, "E39", "timeoutSeconds: 7200", "3600"),
+    Bad("a time-out of a week", spec("routing: {timeoutSeconds: 604800}"), 10, "E39", "timeoutSeconds: 604800", "3600"),
     Bad(
         "a field that is not supported yet",
-        spec("autoscaling: {minReplicas: 1}"),
+        spec("catalog: {name: qwen}"),
         10,
         "E73",
-        "autoscaling: not supported yet",
-        "set replicas",
+        "catalogs: not supported yet",
+        "write the fields into the endpoint",
+    ),
+    Bad("replicas and an autoscaler", spec(f"replicas: 2\nautoscaling: {{{METRIC}}}"), 10, "E62", "replicas and autoscaling", "remove one"),
+    Bad("a metric without a target", spec("autoscaling: {metric: {type: qpm}}"), 10, "E76", "'target' is missing", "add it"),
+    Bad("a metric that is none", spec("autoscaling: {metric: {type: qps, target: 1}}"), 10, "E75", "'qps' is not", "did you mean"),
+    Bad("a target of nothing", spec("autoscaling: {metric: {type: qpm, target: 0}}"), 10, "E39", "target: 0", "1"),
+    Bad(
+        "more use than all of it",
+        spec("autoscaling: {metric: {type: accelerator-utilization, target: 120}}"),
+        10,
+        "E39",
+        "target: 120",
+        "99",
+    ),
+    Bad("bounds the wrong way round", spec(f"autoscaling: {{minReplicas: 5, maxReplicas: 2, {METRIC}}}"), 10, "E39", "minReplicas: 5", "2"),
+    Bad("a beginning out of bounds", spec(f"autoscaling: {{initialReplicas: 11, {METRIC}}}"), 10, "E39", "initialReplicas: 11", "10"),
+    Bad("a delay of a day", spec(f"autoscaling: {{scaleDownDelaySeconds: 86400, {METRIC}}}"), 10, "E39", "86400", "3600"),
+    Bad("a nap too short", spec(f"autoscaling: {{scaleToZero: {{idleSeconds: 30}}, {METRIC}}}"), 10, "E39", "idleSeconds: 30", "60"),
+    Bad("autoscaling by schedule", spec(f"autoscaling: {{schedules: [], {METRIC}}}"), 10, "E73", "by schedule: not supported yet"),
+    Bad("a metric of some paths", spec("autoscaling: {metric: {type: rps, target: 1, paths: [/v1]}}"), 10, "E73", "some paths only"),
+    Bad("logs", spec("observability: {logs: {collect: true}}"), 10, "E73", "collection of logs: not supported yet"),
+    Bad("a probe of a part of a second", spec("probes: {startup: {periodSeconds: 0.5}}"), 10, "E75", "0.5 is not"),
+    Bad("a probe that never fails", spec("probes: {readiness: {failureThreshold: 0}}"), 10, "E39", "the number 0 is not allowed"),
+    Bad("a partition that is none", spec("resources: {accelerator: {type: a, partition: 1g 10gb}}"), 10, "E75", "'1g 10gb' is not allowed"),
+    Bad("a topology key that is no label", spec("placement: {topologyKey: a b}"), 10, "E75", "'a b' is not allowed"),
+    Bad("a priority class that is no name", spec("placement: {priorityClass: High_Prio}"), 10, "E2", "'High_Prio' is not a name"),
+    Bad("a volume over system files", volumes("{name: a, pvc: c, mountPath: /usr/lib}"), 11, "E44", "mountPath '/usr/lib'", "below /data"),
+    Bad("a volume at the root", volumes("{name: a, pvc: c, mountPath: //}"), 11, "E44", "mountPath '//'", "below /data"),
+    Bad("a relative mount", volumes("{name: a, pvc: c, mountPath: data}"), 11, "E44", "mountPath 'data'", "below /data"),
+    Bad("a mount that climbs", volumes("{name: a, pvc: c, mountPath: /data/../etc}"), 11, "E44", "mountPath '/data/../etc'", "below /data"),
+    Bad("a volume over the model", volumes("{name: a, pvc: c, mountPath: /models/lora}"), 11, "E53", "mountPath '/models/lora'", "/data"),
+    Bad("a volume over shared memory", volumes("{name: a, pvc: c, mountPath: /dev/shm}"), 11, "E53", "mountPath '/dev/shm'", "/data"),
+    Bad("a volume of ours", volumes("{name: dshm, pvc: c, mountPath: /data}"), 11, "E53", "volume 'dshm'", "rename it"),
+    Bad("a volume of nothing", volumes("{name: a, mountPath: /data}"), 11, "E75", "no source for volume 'a'", "exactly one"),
+    Bad(
+        "a volume of two things", volumes("{name: a, pvc: c, hostPath: /d, mountPath: /data}"), 11, "E75", "several sources", "exactly one"
     ),
     Bad(
-        "a probe field that Ray cannot honour",
-        spec("probes: {liveness: {failureThreshold: 3}}"),
-        10,
-        "E47",
-        "probes.liveness.failureThreshold on Ray",
-        "remove it",
+        "two volumes in one place",
+        volumes("{name: a, pvc: c, mountPath: /data}\n- {name: b, pvc: c, mountPath: /data/}"),
+        12,
+        "E44",
+        "mountPath '/data'",
+        "elsewhere",
     ),
-    Bad("shared memory on Ray", spec("resources: {sharedMemory: 8Gi}"), 10, "E46", "sharedMemory on Ray", "size it on the nodes"),
+    Bad(
+        "two volumes of one name",
+        volumes("{name: a, pvc: c, mountPath: /data}\n- {name: a, pvc: d, mountPath: /more}"),
+        12,
+        "E69",
+        "volume 'a' twice",
+        "remove one",
+    ),
+    Bad("a folder of a volume that climbs", volumes("{name: a, pvc: c, subPath: ../x, mountPath: /data}"), 11, "E78", "leads elsewhere"),
+    Bad("a claim that is no name", volumes("{name: a, pvc: My_Claim, mountPath: /data}"), 11, "E2", "'My_Claim' is not a name"),
+    Bad("a host path that is relative", volumes("{name: a, hostPath: d, mountPath: /data}"), 11, "E75", "'d' is not an absolute folder"),
     Bad("a reserved variable", spec("env:\n- {name: RECONCILER_X, value: a}"), 11, "E31", "env 'RECONCILER_X'", "rename it"),
     Bad("a variable twice", spec("env:\n- {name: A, value: a}\n- {name: A, value: b}"), 12, "E69", "env 'A' twice", "remove one"),
     Bad("a variable without a value", spec("env:\n- {name: A}"), 11, "E75", "neither value nor secretRef", "give one"),
@@ -206,19 +257,11 @@ FIELDS: Final = (
 )
 KINDS: Final = (
     Bad(
-        "a Kubernetes cluster",
-        document("Cluster", "{type: kubernetes}"),
-        4,
-        "E73",
-        "a Kubernetes cluster: not supported yet",
-        blocks="Cluster/lab",
-    ),
-    Bad(
         "a cluster of no known type",
         document("Cluster", "{type: nomad, " + RAY + "}"),
         4,
         "E75",
-        "'nomad' is not ray",
+        "'nomad' is not ray or kubernetes",
         blocks="Cluster/lab",
     ),
     Bad(
@@ -324,7 +367,85 @@ KINDS: Final = (
         blocks="ApiKey/default/lab",
     ),
 )
-ALL: Final = TEXT + IDENTITY + FIELDS + KINDS
+
+
+def cluster(story: str, body: str, code: str, what: str, todo: str = "") -> Bad:
+    """A Cluster that is wrong; its spec is line 4."""
+    return Bad(story, document("Cluster", f"{{{body}}}"), 4, code, what, todo, "Cluster/lab")
+
+
+def registry(story: str, body: str, code: str, what: str, todo: str = "", kind: str = "ModelRegistry") -> Bad:
+    return Bad(story, document(kind, f"{{{body}}}"), 4, code, what, todo, f"{kind}/lab")
+
+
+K8S: Final = "type: kubernetes, kubernetes: {inCluster: true}"
+GPU: Final = "type: a, resourceKey: GPU"
+CLUSTERS: Final = (
+    cluster("a Kubernetes cluster nowhere", "type: kubernetes", "E76", "'kubernetes' is missing", "add it"),
+    cluster("Ray without a block", "type: ray", "E76", "'ray' is missing", "add it"),
+    cluster("Kubernetes with a Ray block", f"{K8S}, {RAY}", "E75", "ray with type: kubernetes", "remove it"),
+    cluster(
+        "Ray with a Kubernetes block", f"type: ray, {RAY}, kubernetes: {{inCluster: true}}", "E75", "kubernetes with type: ray", "remove"
+    ),
+    cluster("no way in", "type: kubernetes, kubernetes: {context: a}", "E75", "neither kubeconfigRef nor inCluster", "exactly one"),
+    cluster(
+        "two ways in",
+        "type: kubernetes, kubernetes: {inCluster: true, kubeconfigRef: {name: a}}",
+        "E75",
+        "both kubeconfigRef and inCluster",
+        "exactly one",
+    ),
+    cluster(
+        "a context of nothing", "type: kubernetes, kubernetes: {inCluster: true, context: a}", "E75", "context with inCluster", "remove"
+    ),
+    cluster("a prefix that is none", "type: kubernetes, kubernetes: {inCluster: true, namespacePrefix: A_}", "E2", "'A_' is not the beg"),
+    cluster("an unknown capability", f"{K8S}, capabilities: [Keda]", "E75", "'Keda' is not keda", "did you mean keda?"),
+    cluster("capabilities of Ray", f"type: ray, {RAY}, capabilities: [keda]", "E73", "capabilities of a Kubernetes cluster: not supported"),
+    cluster("a mirror of Ray", f"type: ray, {RAY}, imageRegistry: harbor", "E73", "an image mirror: not supported yet"),
+    cluster("model caches of Ray", f"type: ray, {RAY}, modelCaches: [{{name: a, hostPath: /m}}]", "E73", "model caches: not supported yet"),
+    cluster("a drain before it begins", f"{K8S}, drainSeconds: -1", "E39", "drainSeconds: -1", "0"),
+    cluster("partitions on Ray", f"type: ray, {RAY}, accelerators: [{{{GPU}, sharing: mig}}]", "E73", "sharing by MIG: not supported yet"),
+    cluster("shares on Kubernetes", f"{K8S}, accelerators: [{{{GPU}, sharing: ray}}]", "E75", "sharing: ray on Kubernetes", "none or mig"),
+    cluster(
+        "taints on Ray", f"type: ray, {RAY}, accelerators: [{{{GPU}, tolerations: [{{key: k}}]}}]", "E75", "tolerations on Ray", "remove"
+    ),
+    cluster(
+        "a toleration of nothing", f"{K8S}, accelerators: [{{{GPU}, tolerations: [{{}}]}}]", "E75", "a toleration without a key", "Exists"
+    ),
+    cluster(
+        "a toleration that is refused",
+        f"{K8S}, accelerators: [{{{GPU}, tolerations: [{{key: k, operator: Exists, value: v}}]}}]",
+        "E75",
+        "a value with operator: Exists",
+        "remove the value",
+    ),
+    cluster("a cache of nothing", f"{K8S}, modelCaches: [{{name: a}}]", "E75", "no place for cache 'a'", "exactly one"),
+    cluster("a cache in two places", f"{K8S}, modelCaches: [{{name: a, hostPath: /m, pvc: {{claim: c}}}}]", "E75", "several places"),
+    cluster("a cache twice", f"{K8S}, modelCaches: [{{name: a, hostPath: /m}}, {{name: a, hostPath: /n}}]", "E69", "cache 'a' twice"),
+    cluster("a claim of no size", f"{K8S}, modelCaches: [{{name: a, pvc: {{storageClass: x}}}}]", "E75", "neither claim nor size"),
+    cluster(
+        "a claim that is there and made", f"{K8S}, modelCaches: [{{name: a, pvc: {{claim: c, size: 1Gi}}}}]", "E75", "both claim and size"
+    ),
+    cluster("secrets of Kubernetes on Ray", f"type: ray, {RAY}, secrets: {{kubernetes: true}}", "E73", "secrets from Kubernetes: not"),
+    cluster(
+        "a folder of secrets in pods", f"{K8S}, secrets: {{directory: /s}}", "E75", "secrets.directory on Kubernetes", "kubernetes: true"
+    ),
+    cluster("no store at all", f"{K8S}, secrets: {{}}", "E76", "'kubernetes' is missing", "add it"),
+    cluster("no store on Ray", f"type: ray, {RAY}, secrets: {{}}", "E76", "'directory' is missing", "add it"),
+)
+REGISTRIES: Final = (
+    registry("models on a server of no name", "type: nfs, path: /m", "E76", "'server' is missing", "add it"),
+    registry("models on a server somewhere", "type: nfs, server: n, path: m", "E75", "'m' is not an absolute folder", "/"),
+    registry("images of models nowhere", "type: oci", "E76", "'url' is missing", "add it"),
+    registry("files with an address", "type: filesystem, url: harbor.local", "E75", "url with type: filesystem", "remove it"),
+    registry("a password in a registry", "type: oci, url: 'https://u:hush@h'", "E70", "user or password", "reference"),
+    registry("a registry that is none", "type: oci, url: 'ftp://harbor'", "E75", "is not a registry", "https://harbor.local"),
+    registry("a mirror that is none", "url: Harbor_Local", "E75", "'Harbor_Local' is not a registry", "https://", "ImageRegistry"),
+    registry("a path that no image has", "url: h.local, repository: A B", "E75", "'A B' is not a path", "inference", "ImageRegistry"),
+    registry("a login without a name", "url: h.local, credentialsRef: {}", "E76", "'name' is missing", "add it", "ImageRegistry"),
+    registry("a login with a key", "url: h.local, credentialsRef: {name: h, key: k}", "E69", "unknown key 'key'", "", "ImageRegistry"),
+)
+ALL: Final = TEXT + IDENTITY + FIELDS + KINDS + CLUSTERS + REGISTRIES
 
 
 def read(text: str | bytes, known: dict[str, tuple[str, ...]] | None = None) -> Snapshot:

@@ -7,10 +7,13 @@ also where a user wrote them in an argument.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from math import prod
 from typing import Final, TypeAlias
 
 from reconciler.compile.argument_table import Argument, fold
+from reconciler.compile.capabilities import RAY
 from reconciler.compile.engines import Version, template_words, variables
 from reconciler.compile.findings import Findings, did_you_mean, step
 from reconciler.compile.templates import render
@@ -24,24 +27,39 @@ Arguments: TypeAlias = dict[str, tuple[Argument, Json]]  # canonical name -> arg
 SHOWN: Final = 60  # characters of a wrong value in a message
 
 
-def command_of(findings: Findings, spec: EndpointSpec, version: Version, path: str, served_name: str, grace: float) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a command is made for. on: kind of cluster; path: of the model, as the engine sees it; grace in seconds."""
+
+    on: str
+    path: str
+    served_name: str
+    grace: float
+
+
+def command_of(findings: Findings, spec: EndpointSpec, version: Version, start: Start) -> tuple[str, ...]:
     """The words, complete only if nothing was found wrong."""
     given = _given(findings, spec, version)
     _refuse_owned_words(findings, spec, version)
-    ours = _task_arguments(spec, version) | _parallelism(findings, spec, version, given) | _memory_share(findings, spec, version, given)
+    ours = _task_arguments(spec, version) | _parallelism(findings, spec, version, given)
+    if start.on == RAY:  # elsewhere a share is refused (E6)
+        ours |= _memory_share(findings, spec, version, given)
     first = {name: entry for name, entry in ours.items() if name not in given}
     style = version.spec.arg_style
-    rendered = _rendered(findings, version, path, served_name, grace)
-    words = list(rendered[: len(version.command)])
+    rendered, length = _rendered(findings, version, start), len(version.command(start.on))
+    words = list(rendered[:length])
     for argument, value in [*first.values(), *(given[name] for name in sorted(given))]:
         words += words_of(argument, value, style)
-    return (*words, *rendered[len(version.command) :], *spec.engine.extra_args)
+    return (*words, *rendered[length:], *spec.engine.extra_args)
 
 
-def _rendered(findings: Findings, version: Version, path: str, served_name: str, grace: float) -> list[str]:
-    values = variables(version, path=path, served_name=served_name, grace=grace)
+def _rendered(findings: Findings, version: Version, start: Start) -> list[str]:
+    values = variables(version, start.on, path=start.path, served_name=start.served_name, grace=start.grace)
+    if not version.command(start.on):
+        why = "ray.command starts it on Ray only; a container needs the image's"
+        findings.error("E75", version.pointer, "no command", why, "set command", on=version.engine)
     words = []
-    for pointer, word in template_words(version):
+    for pointer, word in template_words(version, start.on):
         try:
             words.append(render(word, values))
         except CompileError as error:
@@ -105,10 +123,11 @@ def _parallelism(findings: Findings, spec: EndpointSpec, version: Version, given
     """`auto` gives tensor what pipeline and data leave of the accelerators, where the engine has an argument for it."""
     wanted, names = spec.parallelism, version.spec.parallel_args
     count = max(1, int(spec.resources.accelerator.count)) if spec.resources.accelerator else 1
-    spread = wanted.pipeline * wanted.data
-    tensor = wanted.tensor if isinstance(wanted.tensor, int) else (max(1, count // spread) if "tensor" in names else 1)
-    if tensor * spread != count and (wanted.tensor != "auto" or spread > 1):
-        _unequal(findings, tensor, wanted.pipeline, wanted.data, count)
+    total, spread = count * wanted.nodes, wanted.pipeline * wanted.data
+    tensor = wanted.tensor if isinstance(wanted.tensor, int) else (max(1, total // spread) if "tensor" in names else 1)
+    if tensor * spread != total and (wanted.tensor != "auto" or spread > 1):
+        _unequal(findings, (tensor, wanted.pipeline, wanted.data), count, wanted.nodes)
+    _refuse_parts_together(findings, spec, tensor)
     found: Arguments = {}
     for degree, value in (("tensor", tensor), ("pipeline", wanted.pipeline), ("data", wanted.data)):
         argument = version.table.find(names[degree]) if degree in names else None  # type: ignore[index]  # a literal of the table above
@@ -120,10 +139,20 @@ def _parallelism(findings: Findings, spec: EndpointSpec, version: Version, given
     return found
 
 
-def _unequal(findings: Findings, tensor: int, pipeline: int, data: int, count: int) -> None:
-    what = f"{tensor} x {pipeline} x {data} = {tensor * pipeline * data}"
-    why = f"the replica has {count} accelerators; the engine would hang or fail"
+def _unequal(findings: Findings, degrees: tuple[int, int, int], count: int, nodes: int) -> None:
+    what = f"{' x '.join(map(str, degrees))} = {prod(degrees)}"
+    has = f"{count} accelerators" + (f" x {nodes} nodes" if nodes > 1 else "")
+    why = f"the replica has {has}; the engine would hang or fail"
     findings.error("E15", "/spec/parallelism", what, why, "make them equal, or set parallelism.tensor: auto")
+
+
+def _refuse_parts_together(findings: Findings, spec: EndpointSpec, tensor: int) -> None:
+    accelerator = spec.resources.accelerator
+    if accelerator is not None and accelerator.partition and tensor > 1:
+        why = "MIG instances cannot talk to each other by NCCL"
+        findings.error(
+            "E65", "/spec/resources/accelerator/partition", "tensor parallel over partitions", why, "use whole devices or tensor 1"
+        )
 
 
 def _memory_share(findings: Findings, spec: EndpointSpec, version: Version, given: Arguments) -> Arguments:

@@ -22,6 +22,7 @@ from reconciler.errors import CompileError, Problem
 from reconciler.resource import Resource, ResourceKey
 from reconciler.schema.api_key import ApiKeySpec
 from reconciler.schema.endpoint import EndpointSpec
+from reconciler.schema.image_registry import ImageRegistrySpec
 from reconciler.schema.model_registry import ModelRegistrySpec
 from reconciler.targets.registry import cluster_renderer, gateway_renderer
 
@@ -75,7 +76,8 @@ class _Pass:
         )
 
     def _registries(self) -> None:
-        for registry in self.declared.of(ModelRegistrySpec):
+        registries: list[Declaration[object]] = [*self.declared.of(ModelRegistrySpec), *self.declared.of(ImageRegistrySpec)]
+        for registry in registries:
             findings = Findings(registry)
             self.declared.workspace(findings)
             self._settle(findings)
@@ -112,14 +114,12 @@ class _Pass:
         self.resources |= {resource.key: resource for resource in rendered}
 
     def _rendered(self, compiled: Compiled) -> list[Resource]:
-        """Paused: no workload, and a route that says so."""
-        found: list[Resource] = []
-        route = compiled.route
-        if not route.paused:
-            cluster = self.targets.clusters[compiled.cluster]
-            workload = cluster_renderer(cluster.type).render_workload(compiled.workload, cluster)
-            found += workload.resources
-            route = replace(route, backends=(workload.backend,) if workload.backend else ())
+        """Paused: what the cluster keeps of a workload of which nothing runs, and a route that says so and leads nowhere."""
+        cluster, route = self.targets.clusters[compiled.cluster], compiled.route
+        workload = cluster_renderer(cluster.type).render_workload(compiled.workload, cluster)
+        found = list(workload.resources)
+        if workload.backend and not route.paused:
+            route = replace(route, backends=(workload.backend,))
         if compiled.gateway:
             gateway = self.targets.gateways[compiled.gateway]
             found += gateway_renderer(gateway.type).render_route(route, gateway)

@@ -7,22 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.compile.commands import command_of
+from reconciler.compile.capabilities import KUBERNETES, check_limits
+from reconciler.compile.commands import Start, command_of
+from reconciler.compile.containers import check_names, container_accelerator, container_of
 from reconciler.compile.engines import Engines, Version
+from reconciler.compile.environment import check_env
 from reconciler.compile.findings import Findings, listed
-from reconciler.compile.models import model_path
+from reconciler.compile.models import Weights, weights_of
 from reconciler.compile.names import check_served_name, model_names
 from reconciler.compile.references import Declared
 from reconciler.compile.source import Declaration
 from reconciler.compile.targets import Targets
 from reconciler.desired import Owner
 from reconciler.resource import DriftMode
-from reconciler.schema.cluster import ClusterSpec
+from reconciler.schema.cluster import ClusterAccelerator, ClusterSpec
 from reconciler.schema.endpoint import EndpointSpec
 from reconciler.schema.gateway import GatewaySpec
+from reconciler.schema.image_registry import ImageRegistrySpec
 from reconciler.schema.metadata import DRIFT
 from reconciler.schema.model_registry import ModelRegistrySpec
-from reconciler.targets.rendering import Accelerator, Meta, Route, SecretEnv, Workload
+from reconciler.targets.rendering import Accelerator, Container, Meta, Route, SecretEnv, Workload
 
 # What a gateway exposes of an engine, by API family and task: the service plane, never what manages the engine.
 PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
@@ -34,6 +38,7 @@ PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 }
 LEAST_GRACE: Final = 330.0  # seconds: only a time-out above 300 changes it, and with that restarts anything
 GRACE_BEYOND_REQUEST: Final = 30.0
+HEALTH_TIMEOUT: Final = 30.0  # seconds: of a health check on Ray
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Bound:
     version: Version
     registry: Declaration[ModelRegistrySpec]
     gateway: str  # "": no gateway lists the cluster
+    mirror: Declaration[ImageRegistrySpec] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +91,10 @@ def _bind(findings: Findings, endpoint: Declaration[EndpointSpec], declared: Dec
     version = engines.resolve(findings, spec)
     registry = _registry(findings, endpoint, declared)
     gateway = _gateway(findings, spec, declared, targets)
+    mirror = _mirror(findings, endpoint, cluster, declared) if cluster else None
     if findings.broken or cluster is None or version is None or registry is None:
         return None
-    return Bound(cluster, version, registry, gateway)
+    return Bound(cluster, version, registry, gateway, mirror)
 
 
 def _registry(findings: Findings, endpoint: Declaration[EndpointSpec], declared: Declared) -> Declaration[ModelRegistrySpec] | None:
@@ -103,6 +110,18 @@ def _registry(findings: Findings, endpoint: Declaration[EndpointSpec], declared:
     todo = "declare the ModelRegistry, or name one of these"
     findings.error("E3", "/spec/model/registry", f"model registry '{name}' does not exist", f"known registries: {listed(seen)}", todo)
     return None
+
+
+def _mirror(
+    findings: Findings, endpoint: Declaration[EndpointSpec], cluster: Declaration[ClusterSpec], declared: Declared
+) -> Declaration[ImageRegistrySpec] | None:
+    """As with models: the workspace's own comes before the global one."""
+    name = cluster.spec.image_registry
+    if name is None:
+        return None
+    own = f"{endpoint.workspace}/{name}"
+    wanted = own if own in declared.names("ImageRegistry") else name
+    return declared.refer(findings, ImageRegistrySpec, "ImageRegistry", wanted, "/spec/cluster")
 
 
 def _gateway(findings: Findings, spec: EndpointSpec, declared: Declared, targets: Targets) -> str:
@@ -141,33 +160,39 @@ def _check_task(findings: Findings, spec: EndpointSpec, version: Version) -> Non
 
 
 def _workload(findings: Findings, endpoint: Declaration[EndpointSpec], bound: Bound, meta: Meta, served_name: str) -> Workload:
-    spec = endpoint.spec
+    spec, cluster = endpoint.spec, bound.cluster
     grace = max(LEAST_GRACE, spec.routing.timeout_seconds + GRACE_BEYOND_REQUEST)
-    path = model_path(findings, spec, bound.registry, bound.cluster, bound.version)
-    _check_env(findings, spec, bound)
+    check_limits(findings, spec, cluster.spec, cluster.name, bound.gateway)
+    check_env(findings, spec, bound.version, cluster)
+    weights = weights_of(findings, spec, bound.registry, cluster, bound.version)
+    offered = _offered(findings, spec, bound)
+    start = Start(cluster.spec.type, weights.path, served_name, grace)
     return Workload(
         meta=meta,
         workspace=endpoint.workspace,
         name=endpoint.name,
-        command=command_of(findings, spec, bound.version, path, served_name, grace),
+        command=command_of(findings, spec, bound.version, start),
         env={variable.name: variable.value for variable in spec.env if variable.value is not None},
         secrets=tuple(SecretEnv(v.name, v.secret_ref.name, v.secret_ref.key) for v in spec.env if v.secret_ref is not None),
-        replicas=spec.replicas,
+        replicas=spec.replicas if spec.autoscaling is None else max(1, spec.autoscaling.min_replicas),
         cpu=spec.resources.cpu,
         memory=spec.resources.memory,
-        accelerator=_accelerator(findings, spec, bound),
+        accelerator=_accelerator(findings, spec, bound, offered),
         health_path=spec.probes.startup.path or bound.version.spec.paths.startup or "/health",
         startup_timeout=spec.rollout.timeout_seconds,
         health_period=spec.probes.liveness.period_seconds,
-        health_timeout=spec.probes.liveness.timeout_seconds,
+        health_timeout=spec.probes.liveness.timeout_seconds or HEALTH_TIMEOUT,
         grace=grace,
         surge=spec.rollout.strategy == "RollingUpdate" and spec.rollout.max_surge > 0,
         spread_required=spec.placement.spread == "Required",
         restarted_at=spec.restarted_at,
+        paused=spec.paused,
+        container=_container(findings, spec, bound, offered, weights),
     )
 
 
-def _accelerator(findings: Findings, spec: EndpointSpec, bound: Bound) -> Accelerator | None:
+def _offered(findings: Findings, spec: EndpointSpec, bound: Bound) -> ClusterAccelerator | None:
+    """What the cluster declares of the wanted type of accelerator."""
     wanted = spec.resources.accelerator
     if wanted is None:
         return None
@@ -176,33 +201,28 @@ def _accelerator(findings: Findings, spec: EndpointSpec, bound: Bound) -> Accele
         what = f"accelerator '{wanted.type}' is not offered by cluster {bound.cluster.name}"
         todo = "choose one of these, or add it to the cluster's accelerators"
         findings.error("E5", "/spec/resources/accelerator/type", what, f"it offers {listed(offered)}", todo)
-        return None
-    if not {"cpu", "memory"} & spec.resources.model_fields_set:
+    elif not {"cpu", "memory"} & spec.resources.model_fields_set:
         findings.warn("W8", "/spec/resources", f"0.5 CPU and 1Gi will not start {bound.version.engine.name}; typical: 4 CPU, 32Gi")
-    found = offered[wanted.type]
-    return Accelerator(found.type, found.resource_key, wanted.count, dict(found.node_selector))
+    return offered.get(wanted.type)
 
 
-def _check_env(findings: Findings, spec: EndpointSpec, bound: Bound) -> None:
-    store = bound.cluster.spec.secrets
-    for index, variable in enumerate(spec.env):
-        if variable.name in bound.version.table.reserved_env:
-            what = f"env '{variable.name}'"
-            findings.error(
-                "E31", f"/spec/env/{index}/name", what, f"{bound.version.engine.name} would change what the platform sets", "remove it"
-            )
-        if variable.secret_ref is None:
-            continue
-        pointer = f"/spec/env/{index}/secretRef"
-        if store is None:
-            what = f"a secret in env '{variable.name}', and cluster {bound.cluster.name} has no secret store"
-            findings.error(
-                "E32", pointer, what, "Ray gives back what is in its configuration in clear", "set secrets.directory of the cluster"
-            )
-        for part, text in (("name", variable.secret_ref.name), ("key", variable.secret_ref.key)):
-            if text in (".", "..") or "/" in text or not (text or part == "key") or not text.isprintable():
-                what, why = f"'{text}' is not an entry of a secret store", "an entry is one name, not a path"
-                findings.error("E78", f"{pointer}/{part}", what, why, "name an entry of secrets.directory")
+def _accelerator(findings: Findings, spec: EndpointSpec, bound: Bound, offered: ClusterAccelerator | None) -> Accelerator | None:
+    wanted = spec.resources.accelerator
+    if wanted is None or offered is None:
+        return None
+    if bound.cluster.spec.type == KUBERNETES:
+        return container_accelerator(findings, spec, offered)
+    return Accelerator(offered.type, offered.resource_key, wanted.count, dict(offered.node_selector), offered.vendor)
+
+
+def _container(
+    findings: Findings, spec: EndpointSpec, bound: Bound, offered: ClusterAccelerator | None, weights: Weights
+) -> Container | None:
+    """None on Ray, whose replicas are processes, and where an accelerator is wanted that is not there."""
+    if bound.cluster.spec.type != KUBERNETES or (spec.resources.accelerator is not None and offered is None):
+        return None
+    check_names(findings, bound.cluster)
+    return container_of(findings, spec, bound.version, offered, bound.mirror.spec if bound.mirror else None, weights.volume)
 
 
 def _route(endpoint: Declaration[EndpointSpec], meta: Meta, served_name: str) -> Route:

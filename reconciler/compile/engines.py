@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from reconciler.compile.argument_table import ArgumentTable, fold, table_of
+from reconciler.compile.capabilities import RAY
 from reconciler.compile.findings import Findings, did_you_mean, listed, step
 from reconciler.compile.references import Declared
 from reconciler.compile.source import Declaration, EngineSchemas
@@ -37,13 +38,12 @@ class Version:
     def title(self) -> str:
         return f"{self.engine.name} {self.spec.version}"
 
-    @property
-    def command(self) -> tuple[str, ...]:
-        return self.spec.ray.command or self.spec.command
+    def command(self, on: str) -> tuple[str, ...]:
+        """How it starts on a kind of cluster: on Ray by a command of its own, where it has one."""
+        return (self.spec.ray.command if on == RAY else ()) or self.spec.command
 
-    @property
-    def command_pointer(self) -> str:
-        return f"{self.pointer}/ray/command" if self.spec.ray.command else f"{self.pointer}/command"
+    def command_pointer(self, on: str) -> str:
+        return f"{self.pointer}/ray/command" if on == RAY and self.spec.ray.command else f"{self.pointer}/command"
 
 
 class Engines:
@@ -141,34 +141,47 @@ def _check_names(findings: Findings, version: Version) -> None:
 
 
 def _check_templates(findings: Findings, version: Version) -> None:
-    """Every word is tried with sample values, so that a mistake is the engine's and not that of each endpoint."""
-    if not version.command:
+    """Every word is tried with sample values, so that a mistake is the engine's and not that of each endpoint.
+
+    Only what no kind of cluster could fill in: what one of them cannot is found with the first endpoint there.
+    """
+    if not version.command(RAY):
         findings.error("E75", version.pointer, "no command", "nothing says how the engine is started", "set command")
-    sample = variables(version, path="/models/sample", served_name="sample", grace=330.0)
-    for pointer, word in template_words(version):
+    sample = variables(version, "", path="/models/sample", served_name="sample", grace=330.0)
+    for pointer, word in template_words(version, RAY):
         try:
             render(word, sample)
         except CompileError as error:
             findings.error("E20", pointer, error.problem.what, error.problem.why, "correct the template")
 
 
-def template_words(version: Version) -> list[tuple[str, str]]:
+def template_words(version: Version, on: str) -> list[tuple[str, str]]:
     """(pointer, source) of the words of the command, then of the shutdown arguments."""
-    command = [(f"{version.command_pointer}/{index}", word) for index, word in enumerate(version.command)]
+    command = [(f"{version.command_pointer(on)}/{index}", word) for index, word in enumerate(version.command(on))]
     return command + [(f"{version.pointer}/shutdown/args/{index}", word) for index, word in enumerate(version.spec.shutdown.args)]
 
 
-def variables(version: Version, *, path: str, served_name: str, grace: float) -> Variables:
-    """The template variables of the process runner. A replica has one free port: management and metrics only where they share it."""
-    ports = version.spec.ports
-    shared = {name: PORT for name, port in (("management", ports.management), ("metrics", ports.metrics)) if port in (None, ports.http)}
+def variables(version: Version, on: str, *, path: str, served_name: str, grace: float) -> Variables:
+    """The template variables on a kind of cluster; "" = every one that there is."""
     return {
         "host": HOST,
         "python": PYTHON,
-        "ports": {"http": PORT, **shared},
+        "ports": _ports(version, on),
         "model": {"path": path, "servedName": served_name},
         "shutdown": {"graceSeconds": int(grace) if float(grace).is_integer() else grace},
     }
+
+
+def _ports(version: Version, on: str) -> dict[str, str | int]:
+    """A replica on Ray has one free port: management and metrics only where they share it. A container has the version's numbers."""
+    ports = version.spec.ports
+    found: dict[str, str | int] = {"http": PORT}
+    for name, port in (("management", ports.management), ("metrics", ports.metrics)):
+        if port in (None, ports.http):
+            found[name] = PORT
+        elif on != RAY and port is not None:
+            found[name] = port
+    return found
 
 
 @lru_cache(maxsize=256)

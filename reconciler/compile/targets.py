@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from reconciler.compile.clusters import settings_of
 from reconciler.compile.findings import Findings
 from reconciler.compile.references import Declared
 from reconciler.compile.source import Declaration
 from reconciler.desired import Remembered, TargetSpec
 from reconciler.errors import Problem
 from reconciler.resource import Json
-from reconciler.schema.base import SecretRef
-from reconciler.schema.cluster import ClusterAccelerator, ClusterSpec
+from reconciler.schema.cluster import ClusterSpec
 from reconciler.schema.gateway import GatewaySpec
+from reconciler.schema.image_registry import ImageRegistrySpec
 
 # Folders right below the state folder that are ours: a gateway that wrote there would overwrite what we remember.
 OURS: Final = frozenset({"", "crashes", "git", "git-status", "local", "locks", "models", "record.json", "reconciler.sock"})
@@ -41,6 +42,7 @@ def targets_of(declared: Declared, remembered: Remembered, kinds: Mapping[str, s
     clusters = {found.name: (found, Findings(found)) for found in declared.of(ClusterSpec)}
     gateways = {found.name: (found, Findings(found)) for found in declared.of(GatewaySpec)}
     _check_names(clusters, gateways, remembered)
+    _check_mirrors(declared, clusters.values())
     _check_gateways(declared, gateways, remembered)
     for cluster, findings in clusters.values():
         targets.clusters[cluster.name] = cluster_target(cluster, kinds)
@@ -56,17 +58,8 @@ def targets_of(declared: Declared, remembered: Remembered, kinds: Mapping[str, s
 
 def cluster_target(cluster: Declaration[ClusterSpec], kinds: Mapping[str, str]) -> TargetSpec:
     spec = cluster.spec
-    settings: dict[str, Json] = {
-        "local": spec.ray.local,
-        "dashboardUrl": spec.ray.dashboard_url,
-        "serveUrl": spec.ray.serve_url,
-        "tokenRef": _reference(spec.ray.token_ref),
-        "modelRoot": spec.ray.model_root,
-        "secretsDirectory": spec.secrets.directory if spec.secrets else "",
-        "accelerators": [_accelerator(found) for found in spec.accelerators],
-    }
     type_ = kinds.get(spec.type, spec.type)
-    return TargetSpec(cluster.name, type_, settings, drain_seconds=spec.drain_seconds, source=str(cluster.place))
+    return TargetSpec(cluster.name, type_, settings_of(spec), drain_seconds=spec.drain_seconds, source=str(cluster.place))
 
 
 def gateway_target(gateway: Declaration[GatewaySpec], kinds: Mapping[str, str]) -> TargetSpec:
@@ -80,19 +73,6 @@ def gateway_target(gateway: Declaration[GatewaySpec], kinds: Mapping[str, str]) 
         "maxRequestBytes": spec.limits.max_request_bytes,
     }
     return TargetSpec(gateway.name, kinds.get(spec.type, spec.type), settings, tuple(sorted(spec.clusters)), source=str(gateway.place))
-
-
-def _reference(reference: SecretRef | None) -> Json:
-    return {"name": reference.name, "key": reference.key} if reference else None
-
-
-def _accelerator(found: ClusterAccelerator) -> Json:
-    return {
-        "type": found.type,
-        "resourceKey": found.resource_key,
-        "nodeSelector": dict(sorted(found.node_selector.items())),
-        "count": found.count,
-    }
 
 
 def _check_names(
@@ -111,6 +91,14 @@ def _check_names(
             f"both are targets, and a target's name is its identity; the other stands at {winner[0].place}",
             "rename this one",
         )
+
+
+def _check_mirrors(declared: Declared, clusters: Iterable[tuple[Declaration[ClusterSpec], Findings]]) -> None:
+    """A mirror of some workspaces only is enough here: the endpoints of the others are told."""
+    for cluster, findings in clusters:
+        name, known = cluster.spec.image_registry, declared.names("ImageRegistry")
+        if name and (name in known or not any(other.endswith(f"/{name}") for other in known)):
+            declared.refer(findings, ImageRegistrySpec, "ImageRegistry", name, "/spec/imageRegistry")
 
 
 def _check_gateways(declared: Declared, gateways: Mapping[str, tuple[Declaration[GatewaySpec], Findings]], remembered: Remembered) -> None:

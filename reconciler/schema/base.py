@@ -26,6 +26,14 @@ class Later:
     def __init__(self, what: str, *, code: str = "E73", why: str = "", todo: str = "") -> None:
         self.what, self.code, self.why, self.todo = what, code, why, todo
 
+    @property
+    def said(self) -> tuple[str, str, str, str]:
+        """Code, what, why, todo: the one wording of "known, and not yet"."""
+        if self.code != "E73":
+            return self.code, self.what, self.why, self.todo
+        todo = self.todo or "remove it until it is supported"
+        return self.code, f"{self.what}: not supported yet", "it would be ignored, so it is refused", todo
+
 
 class Declared(BaseModel):
     """A part of a declaration. `LATER`: `field` or `field=value` -> what is known and not supported yet.
@@ -49,6 +57,11 @@ def fault(code: str, what: str, why: str = "", todo: str = "", at: tuple[str | i
     """A broken rule, to be raised inside a validator. `at`: where below the validated value it is, in the words of the YAML."""
     # pydantic formats the template with the context, so that a brace in a user's text must not reach it as part of the template
     return PydanticCustomError("fault", "{what}", {"code": code, "what": what, "why": why, "todo": todo, "at": at})
+
+
+def refused(what: Later, at: tuple[str | int, ...] = ()) -> PydanticCustomError:
+    """A field that the model has, and that this declaration cannot use: worded as one that no model has."""
+    return fault(*what.said, at=at)
 
 
 class SecretRef(Declared):

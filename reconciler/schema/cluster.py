@@ -1,16 +1,20 @@
-"""Cluster: a target that serves. Only Ray so far."""
+"""Cluster: a target that serves: Ray, or Kubernetes.
+
+What a type lacks is said at the field it concerns, so that one run shows every mistake: `type` stands first, and later fields see it.
+"""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from reconciler.schema.base import Bool, Declared, Later, Number, SecretRef, fault
-from reconciler.schema.metadata import Document, GlobalMetadata
+from reconciler.schema.base import Bool, Declared, Later, Number, SecretRef, fault, refused
+from reconciler.schema.kubernetes import Capability, KubernetesSettings, ModelCache, Toleration
+from reconciler.schema.metadata import Document, GlobalMetadata, Name
 from reconciler.schema.quantity import Bytes
 from reconciler.schema.text import Url, absolute_path
 
-MIN_DRAIN_ON_RAY = 5.0  # seconds: Serve's proxies and our own poll need as much to see that a route is gone
+MIN_DRAIN_ON_RAY: Final = 5.0  # seconds: Serve's proxies and our own poll need as much to see that a route is gone
 
 
 class RaySettings(Declared):
@@ -51,7 +55,6 @@ class ClusterAccelerator(Declared):
     """A type of accelerator that the cluster offers."""
 
     LATER: ClassVar[Mapping[str, Later]] = {
-        "sharing=mig": Later("sharing by MIG"),
         "sharing=hami": Later("sharing by HAMi"),
         "sharing=timeslice": Later("sharing by time slicing"),
     }
@@ -61,28 +64,31 @@ class ClusterAccelerator(Declared):
     vendor: str = ""
     """Vendor: key of the engines' images."""
     resource_key: Annotated[str, Field(min_length=1)]
-    """What Ray counts: `GPU`, or the name of a custom resource."""
+    """What the cluster counts: on Ray `GPU` or a custom resource, on Kubernetes an extended resource such as `nvidia.com/gpu`."""
     node_selector: Mapping[str, str] = Field(default_factory=dict)
     """Labels of the nodes that have it."""
+    tolerations: tuple[Toleration, ...] = ()
+    """Taints of these nodes that replicas tolerate; Kubernetes only."""
     memory: Bytes | None = None
     """Memory of one."""
     count: Annotated[Number | None, Field(gt=0)] = None
     """How many the cluster has."""
-    sharing: Literal["none", "ray"] = "none"
-    """How one is shared."""
+    sharing: Literal["none", "ray", "mig"] = "none"
+    """How one is shared: by Ray, or in partitions (MIG) on Kubernetes."""
 
 
 class SecretStore(Declared):
     """Where references of the endpoints on this cluster are looked up."""
 
     LATER: ClassVar[Mapping[str, Later]] = {
-        "kubernetes": Later("secrets from Kubernetes"),
         "environment": Later("secrets from the environment"),
         "sealed": Later("sealed secrets in the repo"),
     }
 
-    directory: str
-    """Absolute folder on every node: `<directory>/<name>/<key>`, or `<directory>/<name>` for a secret of one value."""
+    kubernetes: Bool = False
+    """Secrets of the endpoint's namespace; Kubernetes only."""
+    directory: str = ""
+    """Absolute folder on every node: `<directory>/<name>/<key>`, or `<directory>/<name>` for a secret of one value. Ray only."""
 
     @field_validator("directory")
     @classmethod
@@ -92,32 +98,87 @@ class SecretStore(Declared):
         return directory
 
 
+# What a type of cluster has not: type -> field -> how it is refused.
+FOREIGN: Final[Mapping[str, Mapping[str, Later]]] = {
+    "ray": {
+        "kubernetes": Later("kubernetes with type: ray", code="E75", why="a cluster has the block of its own type", todo="remove it"),
+        "capabilities": Later("capabilities of a Kubernetes cluster"),
+        "model_caches": Later("model caches"),
+        "image_registry": Later("an image mirror"),
+    },
+    "kubernetes": {
+        "ray": Later("ray with type: kubernetes", code="E75", why="a cluster has the block of its own type", todo="remove it"),
+    },
+}
+DRAIN: Final = {"ray": (MIN_DRAIN_ON_RAY, "at least 5 on Ray, at most 86400"), "kubernetes": (0.0, "at least 0, at most 86400")}
+SHARING: Final = {
+    ("ray", "mig"): Later("sharing by MIG"),
+    ("kubernetes", "ray"): Later(
+        "sharing: ray on Kubernetes",
+        code="E75",
+        why="Kubernetes hands out whole devices, or partitions of them",
+        todo="write none or mig",
+    ),
+}
+TAINTS: Final = Later("tolerations on Ray", code="E75", why="it places replicas by resources and labels, not by taints", todo="remove them")
+
+
 class ClusterSpec(Declared):
     LATER: ClassVar[Mapping[str, Later]] = {
-        "type=kubernetes": Later("a Kubernetes cluster"),
-        "kubernetes": Later("a Kubernetes cluster"),
-        "capabilities": Later("capabilities of a Kubernetes cluster"),
         "shapes": Later("resource shapes", todo="give cpu, memory and accelerator in the endpoint"),
-        "modelCaches": Later("model caches"),
-        "imageRegistry": Later("an image mirror"),
     }
 
-    type: Literal["ray"]
+    type: Literal["ray", "kubernetes"]
     """Kind of cluster."""
-    ray: RaySettings
-    """Which Ray."""
+    ray: Annotated[RaySettings | None, Field(validate_default=True)] = None
+    """Which Ray; of type ray."""
+    kubernetes: Annotated[KubernetesSettings | None, Field(validate_default=True)] = None
+    """Which Kubernetes cluster; of type kubernetes."""
+    capabilities: tuple[Capability, ...] = ()
+    """What is installed in the cluster beside Kubernetes itself."""
     accelerators: tuple[ClusterAccelerator, ...] = ()
     """The accelerators that it offers."""
+    model_caches: tuple[ModelCache, ...] = ()
+    """Where models lie; relative paths of registries are below the first."""
+    image_registry: Name | None = None
+    """Name of the ImageRegistry from which images are pulled; absent: from where the engine says."""
     secrets: SecretStore | None = None
     """Where references of its endpoints are looked up."""
     drain_seconds: Number = 30.0
-    """Seconds between a withdrawn route and the stop of its backend; at least 5."""
+    """Seconds between a withdrawn route and the stop of its backend; at least 5 on Ray."""
+
+    @field_validator("ray", "kubernetes", "capabilities", "model_caches", "image_registry")
+    @classmethod
+    def _of_its_type(cls, value: object, info: ValidationInfo) -> object:
+        type_, field = info.data.get("type"), str(info.field_name)
+        if type_ == field and value is None:
+            raise fault("E76", f"'{field}' is missing", "there is no default for it", "add it", at=(field,))
+        foreign = FOREIGN.get(str(type_), {}).get(field)
+        if foreign and value:
+            raise refused(foreign)
+        return value
+
+    @field_validator("secrets")
+    @classmethod
+    def _a_store_of_its_type(cls, secrets: SecretStore | None, info: ValidationInfo) -> SecretStore | None:
+        if secrets is None or info.data.get("type") not in ("ray", "kubernetes"):
+            return secrets
+        if info.data["type"] == "ray" and secrets.kubernetes:
+            raise refused(Later("secrets from Kubernetes"), at=("kubernetes",))
+        if info.data["type"] == "kubernetes" and secrets.directory:
+            why = "pods refer to Secrets of their namespace; a folder of the nodes is not mounted"
+            raise fault("E75", "secrets.directory on Kubernetes", why, "write kubernetes: true", at=("directory",))
+        wanted = "directory" if info.data["type"] == "ray" else "kubernetes"
+        if not (secrets.directory or secrets.kubernetes):
+            raise fault("E76", f"'{wanted}' is missing", "there is no default for it", "add it", at=(wanted,))
+        return secrets
 
     @field_validator("drain_seconds")
     @classmethod
-    def _long_enough(cls, seconds: float) -> float:
-        if not MIN_DRAIN_ON_RAY <= seconds <= 86400:
-            raise fault("E39", f"drainSeconds: {seconds:g}", "at least 5 on Ray, at most 86400", "5")
+    def _long_enough(cls, seconds: float, info: ValidationInfo) -> float:
+        least, rule = DRAIN[info.data.get("type", "ray")]
+        if not least <= seconds <= 86400:
+            raise fault("E39", f"drainSeconds: {seconds:g}", rule, f"{least:g}")
         return seconds
 
     @field_validator("accelerators")
@@ -128,6 +189,26 @@ class ClusterSpec(Declared):
             if name in types[:index]:
                 raise fault("E69", f"accelerator '{name}' twice", "one of them would be lost in silence", "remove one", at=(index, "type"))
         return accelerators
+
+    @field_validator("accelerators")
+    @classmethod
+    def _offered_by_its_type(cls, accelerators: tuple[ClusterAccelerator, ...], info: ValidationInfo) -> tuple[ClusterAccelerator, ...]:
+        for index, accelerator in enumerate(accelerators):
+            way = SHARING.get((str(info.data.get("type")), accelerator.sharing))
+            if way:
+                raise refused(way, at=(index, "sharing"))
+            if accelerator.tolerations and info.data.get("type") == "ray":
+                raise refused(TAINTS, at=(index, "tolerations"))
+        return accelerators
+
+    @field_validator("model_caches")
+    @classmethod
+    def _each_cache_once(cls, caches: tuple[ModelCache, ...]) -> tuple[ModelCache, ...]:
+        names = [cache.name for cache in caches]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise fault("E69", f"cache '{name}' twice", "one of them would be lost in silence", "remove one", at=(index, "name"))
+        return caches
 
 
 class Cluster(Document):

@@ -5,21 +5,18 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from reconciler.schema.autoscaling import Autoscaling
 from reconciler.schema.base import Bool, Declared, Int, Later, Number, SecretRef, fault
 from reconciler.schema.engine import Task
 from reconciler.schema.metadata import Document, EndpointMetadata, Name
+from reconciler.schema.probes import Probes
 from reconciler.schema.quantity import Bytes, Cores
-from reconciler.schema.text import ENV_NAME, Relative
+from reconciler.schema.text import ENV_NAME, KubernetesName, Relative
+from reconciler.schema.volumes import Volumes, each_once
 
 MAX_TIMEOUT_ON_RAY: Final = 3600.0  # request_timeout_s of a Ray instance is fixed by its first configuration
+MAX_TIMEOUT: Final = 86400.0
 OURS: Final = ("RECONCILER_", "RAY_")  # environment names that the platform sets
-
-_PROBE_TODO: Final = "remove it"
-_PROBE_WHY: Final = "Serve has health_check_period_s, health_check_timeout_s and 3 failures in a row"
-
-
-def _not_on_ray(field: str) -> Later:
-    return Later(f"probes.{field} on Ray", code="E47", why=_PROBE_WHY, todo=_PROBE_TODO)
 
 
 class Model(Declared):
@@ -62,13 +59,14 @@ class AcceleratorRequest(Declared):
     LATER: ClassVar[Mapping[str, Later]] = {
         "memory": Later("a share of an accelerator by memory", todo="use a count below 1"),
         "cores": Later("a share of an accelerator by cores", todo="use a count below 1"),
-        "partition": Later("a partition of an accelerator"),
     }
 
     type: Annotated[str, Field(min_length=1)]
     """Type, as the cluster names it."""
     count: Number = 1.0
-    """How many; below 1 a share with one decimal."""
+    """How many; below 1 a share with one decimal, on Ray."""
+    partition: Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9.+-]{0,48}[a-z0-9])?)?$")] = ""
+    """Profile of a partition (MIG) in place of whole ones: `1g.10gb`; Kubernetes only."""
 
     @field_validator("count")
     @classmethod
@@ -86,14 +84,16 @@ class Resources(Declared):
 
     LATER: ClassVar[Mapping[str, Later]] = {
         "shape": Later("resource shapes", todo="give cpu, memory and accelerator"),
-        "sharedMemory": Later("sharedMemory on Ray", code="E46", why="/dev/shm belongs to the host", todo="size it on the nodes"),
-        "ephemeralStorage": Later("ephemeral storage"),
     }
 
     cpu: Cores = 0.5
     """Cores: `0.5`, `500m` or `2`."""
     memory: Bytes = 1024**3
     """Memory: `1Gi`. On Ray a number for scheduling, not a limit."""
+    shared_memory: Bytes | None = None
+    """Size of /dev/shm, a part of the memory; absent: what the engine's template says. Kubernetes only."""
+    ephemeral_storage: Bytes | None = None
+    """Disk of the node that a replica may fill; absent: no limit. Kubernetes only."""
     accelerator: AcceleratorRequest | None = None
     """Accelerators; absent: none."""
 
@@ -101,14 +101,14 @@ class Resources(Declared):
 class Parallelism(Declared):
     """Degrees of parallelism of one replica."""
 
-    LATER: ClassVar[Mapping[str, Later]] = {"nodes": Later("replicas over several nodes")}
-
     tensor: Literal["auto"] | Annotated[Int, Field(ge=1)] = "auto"
     """Tensor parallel degree; `auto`: the number of accelerators."""
     pipeline: Annotated[Int, Field(ge=1)] = 1
     """Pipeline parallel degree."""
     data: Annotated[Int, Field(ge=1)] = 1
     """Data parallel degree."""
+    nodes: Annotated[Int, Field(ge=1, le=64)] = 1
+    """Machines that one replica spans, each with the accelerators of `resources`; Kubernetes with LeaderWorkerSet only."""
 
 
 class Routing(Declared):
@@ -134,54 +134,9 @@ class Routing(Declared):
     @field_validator("timeout_seconds")
     @classmethod
     def _in_range(cls, seconds: float) -> float:
-        if not 0 < seconds <= MAX_TIMEOUT_ON_RAY:
+        if not 0 < seconds <= MAX_TIMEOUT:
             raise fault("E39", f"timeoutSeconds: {seconds:g}", "above 0, and at most 3600 on Ray", "3600" if seconds > 0 else "1")
         return seconds
-
-
-class StartupProbe(Declared):
-    """When a replica counts as started."""
-
-    LATER: ClassVar[Mapping[str, Later]] = {
-        "initialDelaySeconds": _not_on_ray("startup.initialDelaySeconds"),
-        "periodSeconds": _not_on_ray("startup.periodSeconds"),
-        "timeoutSeconds": _not_on_ray("startup.timeoutSeconds"),
-        "failureThreshold": Later("probes.startup.failureThreshold on Ray", code="E47", why=_PROBE_WHY, todo="set rollout.timeoutSeconds"),
-        "successThreshold": _not_on_ray("startup.successThreshold"),
-    }
-
-    path: Annotated[str, Field(pattern=r"^(/[^\s]*)?$")] = ""
-    """Path that answers 200 once the model is loaded; empty: the engine's."""
-
-
-class LivenessProbe(Declared):
-    """When a replica is replaced."""
-
-    LATER: ClassVar[Mapping[str, Later]] = {
-        "path": _not_on_ray("liveness.path"),
-        "initialDelaySeconds": _not_on_ray("liveness.initialDelaySeconds"),
-        "failureThreshold": _not_on_ray("liveness.failureThreshold"),
-        "successThreshold": _not_on_ray("liveness.successThreshold"),
-    }
-
-    period_seconds: Annotated[Number, Field(gt=0, le=3600)] = 5.0
-    """Seconds between two checks."""
-    timeout_seconds: Annotated[Number, Field(gt=0, le=3600)] = 30.0
-    """Seconds until a check counts as failed."""
-
-
-class Probes(Declared):
-    """Health checks of a replica."""
-
-    LATER: ClassVar[Mapping[str, Later]] = {
-        "readiness": _not_on_ray("readiness"),
-        "requireApproval": Later("approval before traffic"),
-    }
-
-    startup: StartupProbe = StartupProbe()
-    """When a replica counts as started."""
-    liveness: LivenessProbe = LivenessProbe()
-    """When a replica is replaced."""
 
 
 class EnvVar(Declared):
@@ -239,13 +194,30 @@ class Rollout(Declared):
 class Placement(Declared):
     """Where replicas go."""
 
-    LATER: ClassVar[Mapping[str, Later]] = {
-        "topologyKey": Later("a topology key"),
-        "priorityClass": Later("a priority class"),
-    }
-
     spread: Literal["Preferred", "Required"] = "Preferred"
     """Replicas on different nodes: if possible, or always."""
+    topology_key: Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")] = (
+        "kubernetes.io/hostname"
+    )
+    """Label of the nodes by whose values replicas are spread; Kubernetes only."""
+    priority_class: KubernetesName = ""
+    """PriorityClass of the replicas; empty: the cluster's default. Kubernetes only."""
+
+
+class MetricsSettings(Declared):
+    """Metrics of the engine."""
+
+    scrape: Bool = True
+    """They may be collected from every replica."""
+
+
+class Observability(Declared):
+    """What is collected."""
+
+    LATER: ClassVar[Mapping[str, Later]] = {"logs": Later("collection of logs")}
+
+    metrics: MetricsSettings = MetricsSettings()
+    """Metrics of the engine; Kubernetes only."""
 
 
 class EndpointSpec(Declared):
@@ -253,13 +225,10 @@ class EndpointSpec(Declared):
         "catalog": Later("catalogs", todo="write the fields into the endpoint"),
         "container": Later("a container of your own", todo="use engine"),
         "roles": Later("prefill and decode roles"),
-        "autoscaling": Later("autoscaling", todo="set replicas"),
         "envFrom": Later("environment files", todo="write the variables into env"),
-        "volumes": Later("volumes"),
         "transformer": Later("a transformer"),
         "access": Later("access rules of an endpoint", todo="use an ApiKey"),
         "asyncQueue": Later("an asynchronous queue"),
-        "observability": Later("observability settings"),
     }
 
     description: str = ""
@@ -277,7 +246,9 @@ class EndpointSpec(Declared):
     parallelism: Parallelism = Parallelism()
     """Degrees of parallelism."""
     replicas: Int = 1
-    """Number of replicas."""
+    """Number of replicas, where no autoscaler decides it."""
+    autoscaling: Autoscaling | None = None
+    """The number of replicas follows a metric; Kubernetes only."""
     paused: Bool = False
     """Free what it uses and keep its settings."""
     restarted_at: str = ""
@@ -288,10 +259,14 @@ class EndpointSpec(Declared):
     """Health checks."""
     env: tuple[EnvVar, ...] = ()
     """Environment of the engine."""
+    volumes: Volumes = ()
+    """What is mounted into the replicas beside the model; Kubernetes only."""
     rollout: Rollout = Rollout()
     """How replicas are replaced."""
     placement: Placement = Placement()
     """Where replicas go."""
+    observability: Observability = Observability()
+    """What is collected."""
     protect: Bool = False
     """Never delete it because it is gone from the repo."""
 
@@ -317,6 +292,18 @@ class EndpointSpec(Declared):
             index = next(place for place, name in enumerate(names) if name in names[:place])
             raise fault("E69", f"env '{names[index]}' twice", "one of them would be lost in silence", "remove one", at=(index, "name"))
         return env
+
+    @field_validator("volumes")
+    @classmethod
+    def _volumes_apart(cls, volumes: Volumes) -> Volumes:
+        return each_once(volumes)
+
+    @model_validator(mode="after")
+    def _one_who_counts(self) -> Self:
+        if self.autoscaling is not None and "replicas" in self.model_fields_set:
+            why = "one of them decides the number; Serve refuses both"
+            raise fault("E62", "replicas and autoscaling", why, "remove one", at=("replicas",))
+        return self
 
 
 class Endpoint(Document):

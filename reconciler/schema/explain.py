@@ -68,16 +68,8 @@ def pointer_of(at: Iterable[str | int]) -> str:
 
 
 def later(what: Later, at: Loc) -> Refusal:
-    """The one wording of "known, and not yet"."""
-    if what.code != "E73":
-        return Refusal(at, what.code, what.what, what.why, what.todo)
-    return Refusal(
-        at,
-        "E73",
-        f"{what.what}: not supported yet",
-        "it would be ignored, so it is refused",
-        what.todo or "remove it until it is supported",
-    )
+    """A field or a value that is known, and refused."""
+    return Refusal(at, *what.said)
 
 
 def unknown(word: str, value: str, known: Iterable[str], at: Loc) -> Refusal:

@@ -9,6 +9,7 @@ from reconciler.schema.cluster import Cluster
 from reconciler.schema.endpoint import Endpoint
 from reconciler.schema.engine import Engine
 from reconciler.schema.gateway import Gateway
+from reconciler.schema.image_registry import ImageRegistry
 from reconciler.schema.metadata import Document
 from reconciler.schema.model_registry import ModelRegistry
 from reconciler.schema.settings import Settings
@@ -28,11 +29,11 @@ KINDS: Final[dict[str, type[Document]]] = {
     "Gateway": Gateway,
     "Engine": Engine,
     "ModelRegistry": ModelRegistry,
+    "ImageRegistry": ImageRegistry,
     "Endpoint": Endpoint,
     "ApiKey": ApiKey,
 }
 LATER_KINDS: Final[dict[str, Later]] = {
-    "ImageRegistry": Later("image registries"),
     "Catalog": Later("catalogs", todo="write the fields into the endpoints"),
     "ExternalEndpoint": Later("external endpoints"),
 }

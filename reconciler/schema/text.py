@@ -9,6 +9,10 @@ from pydantic import AfterValidator
 from reconciler.schema.base import fault
 
 ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# RFC 1123 subdomain: what the API server takes for most names. Its own message is "a lowercase RFC 1123 subdomain must ...".
+KUBERNETES_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+REGISTRY_PATH: Final = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
+_HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[1-9]\d{0,4})?", re.ASCII)
 TIME: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -59,6 +63,43 @@ def _time(text: str) -> str:
     return text
 
 
+def _absolute(path: str) -> str:
+    if path and (not absolute_path(path) or not path.isprintable()):
+        raise fault("E75", f"'{path}' is not an absolute folder", "it is a place on every node, or on a server", "start it with /")
+    return path.rstrip("/") or path[:1]
+
+
+def _kubernetes_name(name: str) -> str:
+    if name and not (len(name) <= 253 and KUBERNETES_NAME.fullmatch(name)):
+        why = "names of objects are lower-case letters, digits, '-' and '.', a letter or digit first and last"
+        raise fault("E2", f"'{name[:100]}' is not a name in Kubernetes", why, "correct it")
+    return name
+
+
+def _registry_url(url: str) -> str:
+    """Without its scheme, as it stands in a reference to an image."""
+    if "@" in url:
+        raise fault(
+            "E70", "a URL with a user or password in it", "what was committed stays in the history", "remove it, and use a reference"
+        )
+    host, slash, path = re.sub(r"^(https|oci)://", "", url).rstrip("/").partition("/")
+    if not _HOST.fullmatch(host) or len(path) > 255 or (slash and not REGISTRY_PATH.fullmatch(path)):
+        why = "a host, perhaps a port and a path in lower case; the scheme is https or oci, or left out"
+        raise fault("E75", f"'{url}' is not a registry", why, "write it like https://harbor.local")
+    return f"{host}{slash}{path}"
+
+
+def _registry_path(path: str) -> str:
+    if path and not (len(path) <= 255 and REGISTRY_PATH.fullmatch(path)):
+        why = "it becomes a part of an image's name: lower-case letters, digits, '.', '_' and '-', with / between"
+        raise fault("E75", f"'{path[:100]}' is not a path of a registry", why, "write it like inference")
+    return path
+
+
 Url = Annotated[str, AfterValidator(_url)]
 Relative = Annotated[str, AfterValidator(_relative)]
 Time = Annotated[str, AfterValidator(_time)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+KubernetesName = Annotated[str, AfterValidator(_kubernetes_name)]
+RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
+RegistryPath = Annotated[str, AfterValidator(_registry_path)]

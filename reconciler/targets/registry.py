@@ -10,9 +10,9 @@ from reconciler.resource import Resource
 from reconciler.targets.protocol import Context, Target, TargetRules
 from reconciler.targets.rendering import Key, Rendered, Route, Workload
 
-CLUSTERS: Final = ("ray", "memory")
+CLUSTERS: Final = ("kubernetes", "ray", "memory")
 GATEWAYS: Final = ("envoy", "memory")
-KINDS: Final = ("envoy", "memory", "ray")
+KINDS: Final = ("envoy", "kubernetes", "memory", "ray")
 
 
 class ClusterRenderer(Protocol):

@@ -36,13 +36,92 @@ class Accelerator:
     resource_key: str
     count: float
     node_selector: Mapping[str, str] = field(default_factory=dict)
+    vendor: str = ""
+    tolerations: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One health check: a GET of `path` at the engine's http port. Times in whole seconds; failures in a row before it counts."""
+
+    path: str
+    initial_delay: int
+    period: int
+    timeout: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Something mounted into the engine's container.
+
+    kind and source: `pvc` {claim}, `nfs` {server, path}, `hostPath` {path}, `image` {reference}.
+    """
+
+    name: str
+    kind: str
+    source: Mapping[str, str]
+    mount_path: str
+    sub_path: str = ""
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaling:
+    """metric: as declared (`qpm`, `concurrency` ...), target: its value per replica. initial: 0 = the minimum. idle: seconds without
+    requests after which nothing runs, None = never. Delays in seconds."""
+
+    minimum: int
+    maximum: int
+    initial: int
+    metric: str
+    target: float
+    scale_up_delay: int
+    scale_down_delay: int
+    idle: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The engine in an image of its own, for targets that run containers.
+
+    pull_secret: name of a Secret with the registry's login, "" = none. volumes: the model's among them, below MODELS. shared_memory and
+    ephemeral_storage in bytes, 0 = the engine template's choice or none. approval: no traffic before a person approved the replica.
+    nodes: machines that one replica spans. visibility of metrics: `metrics_path` "" = none; `scrape` = may be collected.
+    """
+
+    engine: str
+    version: str
+    image: str
+    http_port: int
+    startup: Probe
+    readiness: Probe
+    liveness: Probe
+    management_port: int | None = None
+    metrics_port: int | None = None
+    metrics_path: str = ""
+    scrape: bool = True
+    pull_secret: str = ""
+    volumes: tuple[Volume, ...] = ()
+    shared_memory: int = 0
+    ephemeral_storage: int = 0
+    max_surge: int = 1
+    max_unavailable: int = 0
+    topology_key: str = "kubernetes.io/hostname"
+    priority_class: str = ""
+    approval: bool = False
+    nodes: int = 1
+    request_timeout: float = 300.0  # R: the longest that a request may take
+    autoscaling: Autoscaling | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One served model. command and env may contain `{host}`, `{port}` and `{python}`: filled in per replica.
+    """One served model. command and env may contain `{host}`, `{port}`, `{python}` and `{models}`: filled in per replica, or by the
+    renderer of a target that knows them.
 
-    Times are in seconds, memory in bytes, cpu in cores.
+    Times are in seconds, memory in bytes, cpu in cores. paused: it is declared and nothing of it may run; what that leaves behind is the
+    target's business. container: None where the target runs processes.
     """
 
     meta: Meta
@@ -63,6 +142,8 @@ class Workload:
     surge: bool  # False: rollout.strategy Recreate, or maxSurge 0
     spread_required: bool
     restarted_at: str
+    paused: bool = False
+    container: Container | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ def _make(key: ResourceKey, manifest: dict[str, object], meta: Meta, needs: tupl
 
 
 def render_workload(workload: Workload, target: TargetSpec) -> Rendered:
+    if workload.paused:
+        return Rendered((), None)
     key = ResourceKey(target.name, "Workload", workload.workspace, workload.name)
     manifest: dict[str, object] = {
         "command": list(workload.command),

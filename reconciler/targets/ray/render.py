@@ -32,7 +32,12 @@ def application_name(workspace: str, name: str) -> str:
 
 
 def render_workload(workload: Workload, target: TargetSpec) -> Rendered:
-    """The application of an endpoint and the backend that routes send to. Raises CompileError for what Ray cannot do here."""
+    """The application of an endpoint and the backend that routes send to. Raises CompileError for what Ray cannot do here.
+
+    Of a paused one there is none: Serve refuses zero replicas, so its application is left out.
+    """
+    if workload.paused:
+        return Rendered((), None)
     key = ResourceKey(target.name, KIND, workload.workspace, workload.name)
     prefix = f"/{workload.workspace}/{workload.name}"
     manifest: dict[str, Json] = {
