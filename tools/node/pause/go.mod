@@ -1,0 +1,3 @@
+module node.invalid/tools/pause
+
+go 1.26
