@@ -23,8 +23,9 @@ from reconciler.cli.compiler import Compiler
 from reconciler.cli.options import Where
 from reconciler.cli.sources import git_source
 from reconciler.desired import TargetSpec
+from reconciler.given import Given
 from reconciler.places import places
-from reconciler.reconcile import Given, reconcile
+from reconciler.reconcile import reconcile
 from reconciler.state.folder import StateFolder
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import World

@@ -62,7 +62,7 @@ class Facts:
 
     @property
     def overdue(self) -> bool:
-        return self.rollout and self.age > self.timeout
+        return bool(self.serving and self.serving.rollout) and self.age > self.timeout
 
     @property
     def failing(self) -> bool:
@@ -122,7 +122,8 @@ def word_of(facts: Facts) -> tuple[Health, str]:
 
 
 def sort_replicas(replicas: tuple[Replica, ...]) -> tuple[Replica, ...]:
-    return tuple(sorted(replicas, key=lambda replica: (WORST_FIRST.index(replica.state), replica.name)))
+    """By class; within a class as the target ordered them, which knows what is worse."""
+    return tuple(sorted(replicas, key=lambda replica: WORST_FIRST.index(replica.state)))
 
 
 def statuses(

@@ -131,7 +131,7 @@ STORIES: Final[Mapping[str, Story]] = {
 
 # Whatever may be declared
 
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=8)
+TEXTS = st.text(max_size=8)
 SCALINGS = st.builds(
     Autoscaling,
     minimum=st.integers(0, 2),

@@ -207,7 +207,7 @@ FIELDS: Final = (
     Bad("a probe of a part of a second", spec("probes: {startup: {periodSeconds: 0.5}}"), 10, "E75", "0.5 is not"),
     Bad("a probe that never fails", spec("probes: {readiness: {failureThreshold: 0}}"), 10, "E39", "the number 0 is not allowed"),
     Bad("a partition that is none", spec("resources: {accelerator: {type: a, partition: 1g 10gb}}"), 10, "E75", "'1g 10gb' is not allowed"),
-    Bad("a topology key that is no label", spec("placement: {topologyKey: a b}"), 10, "E75", "'a b' is not allowed"),
+    Bad("a topology key that is no label", spec("placement: {topologyKey: a b}"), 10, "E75", "'a b' is not a name of a label"),
     Bad("a priority class that is no name", spec("placement: {priorityClass: High_Prio}"), 10, "E2", "'High_Prio' is not a name"),
     Bad("a volume over system files", volumes("{name: a, pvc: c, mountPath: /usr/lib}"), 11, "E44", "mountPath '/usr/lib'", "below /data"),
     Bad("a volume at the root", volumes("{name: a, pvc: c, mountPath: //}"), 11, "E44", "mountPath '//'", "below /data"),
@@ -379,7 +379,7 @@ def registry(story: str, body: str, code: str, what: str, todo: str = "", kind: 
 
 
 K8S: Final = "type: kubernetes, kubernetes: {inCluster: true}"
-GPU: Final = "type: a, resourceKey: GPU"
+GPU: Final = "type: a, resourceKey: nvidia.com/gpu"
 CLUSTERS: Final = (
     cluster("a Kubernetes cluster nowhere", "type: kubernetes", "E76", "'kubernetes' is missing", "add it"),
     cluster("Ray without a block", "type: ray", "E76", "'ray' is missing", "add it"),
@@ -418,6 +418,15 @@ CLUSTERS: Final = (
         "E75",
         "a value with operator: Exists",
         "remove the value",
+    ),
+    cluster(
+        "a resource of Ray", f"{K8S}, accelerators: [{{type: a, resourceKey: GPU}}]", "E75", "a resourceKey that Kubernetes", "nvidia.com"
+    ),
+    cluster(
+        "a label of no node", f"{K8S}, accelerators: [{{{GPU}, nodeSelector: {{a b: c}}}}]", "E75", "a nodeSelector that no node", "kubectl"
+    ),
+    cluster(
+        "a taint of no node", f"{K8S}, accelerators: [{{{GPU}, tolerations: [{{key: a b}}]}}]", "E75", "'a b' is not a name of a label"
     ),
     cluster("a cache of nothing", f"{K8S}, modelCaches: [{{name: a}}]", "E75", "no place for cache 'a'", "exactly one"),
     cluster("a cache in two places", f"{K8S}, modelCaches: [{{name: a, hostPath: /m, pvc: {{claim: c}}}}]", "E75", "several places"),

@@ -15,8 +15,9 @@ import yaml
 
 from reconciler.compile import compile_declarations
 from reconciler.engine_schemas import engine_schemas
+from reconciler.given import Given
 from reconciler.places import places
-from reconciler.reconcile import Given, reconcile
+from reconciler.reconcile import reconcile
 from reconciler.repo.memory import MemorySource
 from reconciler.report.model import Report
 from reconciler.report.text import plan_as_text

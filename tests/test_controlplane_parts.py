@@ -69,6 +69,7 @@ def halves(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "cache" / "reconciler").glob("controlplane-*/.etcd-*/etcd"))
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_nothing_that_could_be_taken_for_a_program(go: Callable[[str], Path], tmp_path: Path) -> None:
     hold = go("go1.26.8") / "hold"
     hold.touch()
@@ -86,6 +87,7 @@ def test_a_killed_build_leaves_nothing_that_could_be_taken_for_a_program(go: Cal
     assert [path.name for path in Path(out.strip()).iterdir()] == ["etcd"]
 
 
+@pytest.mark.slow
 def test_builders_wait_for_each_other_and_build_once(go: Callable[[str], Path], tmp_path: Path) -> None:
     hold = go("go1.26.8") / "hold"
     hold.touch()
@@ -200,6 +202,7 @@ def test_in_ci_a_missing_control_plane_fails(tmp_path: Path) -> None:
     assert "error" in said.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_command_says_what_is_missing_without_a_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.controlplane", "path"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
@@ -220,6 +223,7 @@ def running(tmp_path: Path) -> Iterator[Processes]:
     kept.stop()
 
 
+@pytest.mark.slow
 def test_stop_ends_everything_also_what_does_not_listen(running: Processes) -> None:
     pids = [running.run("sleep", SLEEP), running.run("stubborn", STUBBORN), running.guard]
 
@@ -290,6 +294,7 @@ def starter(folder: Path, how: str) -> tuple["subprocess.Popen[str]", int, int]:
     return child, pid, guard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["plain", "fork"])
 def test_nothing_outlives_a_starter_that_is_killed(tmp_path: Path, how: str) -> None:
     child, pid, guard = starter(tmp_path, how)
@@ -314,6 +319,7 @@ def test_nothing_outlives_a_guard_that_is_killed(running: Processes) -> None:
     wait(lambda: not processes.runs(pid))
 
 
+@pytest.mark.slow
 def test_what_is_kept_outlives_its_starter_until_it_is_stopped(tmp_path: Path) -> None:
     child, pid, guard = starter(tmp_path, "keep")
     child.communicate(timeout=20)

@@ -31,8 +31,8 @@ from reconciler.daemon.watch import Keeper, Watchers
 from reconciler.desired import TargetSpec
 from reconciler.errors import Busy, RepoUnavailable, StateError
 from reconciler.git.source import open_source
+from reconciler.given import Given
 from reconciler.places import places
-from reconciler.reconcile import Given
 from reconciler.report.status_json import status_as_json
 from reconciler.resource import Health
 from reconciler.state.folder import StateFolder

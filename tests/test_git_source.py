@@ -13,7 +13,8 @@ from reconciler.git.command import Answer, Git, redact, sealed
 from reconciler.git.failures import failure_of
 from reconciler.git.remote import TOKEN, remote_of
 from reconciler.git.source import GitSource, open_source
-from reconciler.repo.read import ReadCache, read_repo
+from reconciler.repo.cache import ReadCache
+from reconciler.repo.read import read_repo
 from reconciler.repo.source import Mode
 from tests.git_http import git_server
 from tests.git_repos import commit, git, new_repo

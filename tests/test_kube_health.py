@@ -41,7 +41,8 @@ OLDER = 'failed to pull and unpack image "docker.io/reg/x:1": failed to resolve 
 BACK_OFF = 'Back-off pulling image "reg/x:1"'
 NO_TRY = ("InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError")
 STATUS = 'failed to pull and unpack image "reg/x:1": failed to resolve image: '
-DENIED = "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to http://reg/token?x=y: 401 Unauthorized"
+TOKEN = "http://reg/token?x=y"
+DENIED = f"failed to authorize: failed to fetch anonymous token: unexpected status from GET request to {TOKEN}: 401 Unauthorized"
 BROKEN = "unexpected status from HEAD request to http://reg/v2/x/manifests/1?ns=reg: 500 Internal Server Error"
 NO_GPU = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu"
 QUOTA = 'pods "chat-6d5f-x7k2p" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1'
@@ -146,7 +147,7 @@ TABLE: dict[str, tuple[Object, ReplicaState, str, str]] = {
     "ready in this run, after a crash": (crash(running(200), ended(ago=210), 2, conditions=LOST, age=900), BOOT, "", "was ready before"),
     "its kubelet is silent": (pod(age=31), BOOT, "", "given to n1, whose kubelet has reported nothing of it yet"),
     "its kubelet has had no time": (pod(age=29), BOOT, "", ""),
-    "its node is silent": (up(*LOST, age=900), BOOT, "", "its node does not answer on n1"),
+    "its node is silent": (up(*LOST, age=900), BOOT, "", "node n1 does not answer"),
     "waits for approval": (gated(), BOOT, "RequireReadinessApproval", "reconciler approve team-a/chat"),
     "approval was taken back": (gated(cond("reconciler.dev/approved", "False")), BOOT, "RequireReadinessApproval", "reconciler approve"),
     "another gate is closed": (up(gates=("lb",)), BOOT, "", "waits for the readiness gate lb"),

@@ -1,4 +1,4 @@
-"""The no-change decision, the view of a difference and its authors, by examples. The server judges them in tests/kubernetes/test_owned_real.py.
+"""The no-change decision, the view of a difference and its authors, by examples. The server judges in tests/kubernetes/test_owned_real.py.
 
 A field set is written as the paths that it owns: `spec.replicas`, `spec.env[name=A].value`, `metadata.finalizers{x}`.
 """
@@ -88,10 +88,10 @@ EXAMPLES: dict[str, tuple[Any, Any, tuple[str, ...], Decision, str]] = {
     "empty and empty": ({"a": {}}, {"a": {}}, ("spec.a",), NOOP, ""),
     "empty, others added": ({"a": {}}, {"a": {"b": 1}}, ("spec.a",), UNSURE, "/spec/a"),
     "empty, and a text": ({"a": {}}, {"a": "x"}, ("spec.a",), DIFFERS, "/spec/a"),
-    "empty when applied, named now": ({"emptyDir": {"medium": "Memory"}}, {"emptyDir": {"medium": "Memory"}}, ("spec.emptyDir",), UNSURE, "/spec/emptyDir"),
-    "known as one value": ({"nodeSelector": {"a": "1"}}, {"nodeSelector": {"a": "1"}}, ("spec.nodeSelector",), NOOP, ""),
-    "one value, another member": ({"nodeSelector": {"a": "1"}}, {"nodeSelector": {"a": "2"}}, ("spec.nodeSelector",), DIFFERS, "/spec/nodeSelector/a"),
-    "one value, with defaults": ({"fieldRef": {"a": "x"}}, {"fieldRef": {"a": "x", "apiVersion": "v1"}}, ("spec.fieldRef",), UNSURE, "/spec/fieldRef"),
+    "empty when applied, named now": ({"a": {"b": "x"}}, {"a": {"b": "x"}}, ("spec.a",), UNSURE, "/spec/a"),
+    "known as one value": ({"selector": {"a": "1"}}, {"selector": {"a": "1"}}, ("spec.selector",), NOOP, ""),
+    "one value, another member": ({"selector": {"a": "1"}}, {"selector": {"a": "2"}}, ("spec.selector",), DIFFERS, "/spec/selector/a"),
+    "one value, with defaults": ({"fieldRef": {"a": 1}}, {"fieldRef": {"a": 1, "b": 2}}, ("spec.fieldRef",), UNSURE, "/spec/fieldRef"),
     # lists that are owned as a whole
     "one list": ({"args": ["a", "b"]}, {"args": ["a", "b"]}, ("spec.args",), NOOP, ""),
     "one list, another order": ({"args": ["a", "b"]}, {"args": ["b", "a"]}, ("spec.args",), DIFFERS, "/spec/args/0"),
@@ -103,7 +103,7 @@ EXAMPLES: dict[str, tuple[Any, Any, tuple[str, ...], Decision, str]] = {
     "a set": ({"of": ["a", "b"]}, {"of": ["a", "x", "b"]}, ("spec.of{a}", "spec.of{b}"), NOOP, ""),
     "a set in another order": ({"of": ["a", "b"]}, {"of": ["b", "a"]}, ("spec.of{a}", "spec.of{b}"), DIFFERS, "/spec/of"),
     "a set, one not ours": ({"of": ["a", "b"]}, {"of": ["a", "b"]}, ("spec.of{a}",), DIFFERS, "/spec/of"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("wanted", "live", "paths", "decision", "where"), EXAMPLES.values(), ids=list(EXAMPLES))
@@ -271,18 +271,31 @@ VIEWS: dict[str, tuple[Any, Any, tuple[str, ...], dict[str, tuple[Any, Any]]]] =
         {"/spec/a": (2, 1)},
     ),
     "a truth for a number": ({"a": 1}, {"a": True}, ("spec.a",), {"/spec/a": (ABSENT, 1)}),
-    "a whole map not ours": ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 2}}, ("spec.x",), {"/spec/a": (ABSENT, {"b": 1, "c": 2}), "/spec/x": (None, ABSENT)}),
-    "a map not ours, one member other": ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, ("spec.b",), {"/spec/a/b": (ABSENT, 1), "/spec/a/c": (3, 2), "/spec/b": (None, ABSENT)}),
-    "an item gone from the middle": ({"env": [A, B]}, {"env": [B]}, AB, {"/spec/env/0/name": (ABSENT, "A"), "/spec/env/0/value": (ABSENT, "a")}),
+    "a whole map not ours": ({"a": {"b": 1}, "x": 1}, {"a": {"b": 1}, "x": 1}, ("spec.x",), {"/spec/a": (ABSENT, {"b": 1})}),
+    "a map not ours, one member other": (
+        {"a": {"b": 1, "c": 2}, "x": 1},
+        {"a": {"b": 1, "c": 3}, "x": 1},
+        ("spec.x",),
+        {"/spec/a/b": (ABSENT, 1), "/spec/a/c": (3, 2)},
+    ),
+    "an item gone from the middle": (
+        {"env": [A, B]},
+        {"env": [B]},
+        AB,
+        {"/spec/env/0/name": (ABSENT, "A"), "/spec/env/0/value": (ABSENT, "a")},
+    ),
     "an item gone from the end": ({"env": [A, B]}, {"env": [A]}, AB, {"/spec/env/1": (ABSENT, B)}),
     "an item to be pruned": ({"env": [B]}, {"env": [A, C, B]}, AB, {"/spec/env/1": (A, ABSENT)}),
     "an item twice": ({"env": [A, B]}, {"env": [A, B, {**A, "value": "x"}]}, AB, {"/spec/env/2": ({**A, "value": "x"}, ABSENT)}),
     "an item not ours": ({"env": [A, B]}, {"env": [A, B]}, AB[:2], {"/spec/env/1": (ABSENT, B)}),
-    "items not ours are told apart by name": ({"env": [A, B]}, {"env": [C, {**B, "value": "x"}, A]}, ("spec.x",), {
-        "/spec/env/0/name": (ABSENT, "A"), "/spec/env/0/value": ("x", "a"), "/spec/env/1": (ABSENT, B), "/spec/x": (None, ABSENT),
-    }),
+    "items not ours are told apart by name": (
+        {"env": [A, B], "x": 1},
+        {"env": [C, {**A, "value": "y"}, B], "x": 1},
+        ("spec.x",),
+        {"/spec/env/0/name": (ABSENT, "A"), "/spec/env/0/value": ("y", "a"), "/spec/env/1": (ABSENT, B)},
+    ),
     "a set": ({"of": ["a", "b"]}, {"of": ["x", "a"]}, ("spec.of{a}", "spec.of{b}"), {"/spec/of/1": (ABSENT, "b")}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("wanted", "live", "paths", "changes"), VIEWS.values(), ids=list(VIEWS))
@@ -313,7 +326,7 @@ def set_of(value: Any) -> Any:
     return {f"f:{name}": set_of(below) for name, below in value.items()} if isinstance(value, dict) else {}
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(wanted=specs, live=specs, applied=specs)
 def test_the_view_is_equal_if_and_only_if_nothing_would_change(wanted: Any, live: Any, applied: Any) -> None:
     for before, now in ((applied, live), (wanted, live), (wanted, wanted), (applied, wanted)):
@@ -390,4 +403,4 @@ def test_what_controllers_and_autoscalers_write_is_no_addition() -> None:
         entry("data.x", manager="reconciler", operation="Update"),
     )
 
-    assert added({"a": 1, "replicas": 3}, entry("spec.b"), *theirs, data={"x": "1"}) == [("/data/x", "reconciler")]
+    assert added({"a": 1, "replicas": 3}, entry("spec.b"), *theirs, data={"x": "1"}) == [("/data", "reconciler")]

@@ -13,8 +13,9 @@ from reconciler.compile import compile_declarations
 from reconciler.desired import TargetSpec
 from reconciler.engine_schemas import engine_schemas
 from reconciler.errors import Busy, LocalError, RepoUnavailable, StateError, TargetUnavailable
+from reconciler.given import Given
 from reconciler.places import Places
-from reconciler.reconcile import Given, reconcile
+from reconciler.reconcile import reconcile
 from reconciler.repo.memory import MemorySource
 from reconciler.report.model import Report
 from reconciler.resource import ResourceKey

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import RepoError
+from reconciler.repo.cache import ReadCache
 from reconciler.repo.folder import FolderSource
 from reconciler.repo.memory import MemorySource
-from reconciler.repo.read import ReadCache, read_repo
+from reconciler.repo.read import read_repo
 from reconciler.repo.source import UNCOMMITTED
 
 TEAM = "apiVersion: reconciler.dev/v1alpha1\nkind: Workspace\nmetadata: {name: team-a}\n"

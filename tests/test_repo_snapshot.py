@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from reconciler.errors import RepoError, RepoUnavailable, Severity
+from reconciler.repo.cache import ReadCache
 from reconciler.repo.memory import MemorySource
-from reconciler.repo.read import MAX_FILES, ReadCache, read_repo
+from reconciler.repo.read import MAX_FILES, read_repo
 from reconciler.repo.snapshot import Snapshot
 from reconciler.repo.source import File, Revision
 from reconciler.schema.cluster import ClusterSpec

@@ -8,7 +8,7 @@ from reconciler.cli.options import add_output, add_where, where_of
 from reconciler.cli.output import emit_report, note
 
 if TYPE_CHECKING:
-    from reconciler.reconcile import Given
+    from reconciler.given import Given
     from reconciler.report.model import Report
 
 PAUSE: Final = 1.0  # seconds between two passes of --wait

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from reconciler import checkpoint
 from reconciler.cli.compiler import Compiler
 from reconciler.cli.options import Where
+from reconciler.given import Given
 from reconciler.places import places
-from reconciler.reconcile import Given
 from reconciler.repo.source import Source
 from reconciler.state.compiled import Compiled, program_id
 from reconciler.state.folder import Held, StateFolder

@@ -18,7 +18,8 @@ def run(parsed: argparse.Namespace) -> int:
     from reconciler.cli.compiler import Compiler
     from reconciler.cli.sources import source_of
     from reconciler.desired import Remembered
-    from reconciler.repo.read import ReadCache, read_repo
+    from reconciler.repo.cache import ReadCache
+    from reconciler.repo.read import read_repo
     from reconciler.report.validation import is_sound, validation_as_json, validation_as_text
 
     with source_of(parsed.path, where_of(parsed)) as source:

@@ -24,7 +24,8 @@ from reconciler.daemon.news import News
 from reconciler.daemon.timing import Found, Schedule, Timing
 from reconciler.daemon.watch import Keeper, Watchers
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.reconcile import Given, reconcile
+from reconciler.given import Given
+from reconciler.reconcile import reconcile
 from reconciler.report.model import Report
 from reconciler.resource import Json
 from reconciler.state.folder import StateFolder

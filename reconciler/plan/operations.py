@@ -86,6 +86,9 @@ def _beginning(view: View, wanted: Resource) -> Effects:
     elsewhere = [live.key.target for live in view.owned_by(wanted.owner) if view.serves(live.key) and live.key != wanted.key]
     if elsewhere:
         return Effects(ChangeClass.MIGRATE, f"from {elsewhere[0]}: starts here, then the route switches, then the old copy goes")
+    owner = view.desired.owners.get(wanted.owner)
+    if owner is not None and owner.asleep:
+        return Effects(ChangeClass.CREATE, "at rest: it is paused")
     if wanted.owner in view.situation.paused:
         return Effects(ChangeClass.RESUME, "was paused, takes resources and starts again")
     return Effects(ChangeClass.CREATE, "starts, then its route opens")

@@ -11,11 +11,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from posixpath import dirname, join, normpath
 from typing import Final
 
 from reconciler.errors import Problem, RepoError, Severity
+from reconciler.repo.cache import Known, ReadCache
 from reconciler.repo.documents import Broken, FileResult, printable, problems_of, read_file, unread_file
 from reconciler.repo.snapshot import Place, Snapshot
 from reconciler.repo.source import UNCOMMITTED, File, Mode, Revision, Source
@@ -24,17 +25,6 @@ from reconciler.repo.yaml_faults import MAX_BYTES, Mark, YamlFault, too_large
 MAX_FILES: Final = 20_000
 MAX_LINK: Final = 4096  # PATH_MAX: a longer target leads nowhere, and is not read
 MAX_TOTAL: Final = 256 * 1024 * 1024
-Known = Mapping[str, tuple[str, ...]]
-
-
-@dataclass
-class ReadCache:
-    """What one pass leaves to the next: parsed files by path and content, and the last snapshot. Holds one revision, no more."""
-
-    files: dict[File, FileResult] = field(default_factory=dict)
-    listed: tuple[Revision, tuple[File, ...]] | None = None
-    snapshot: Snapshot | None = None
-    known: Known = field(default_factory=dict)
 
 
 def read_repo(source: Source, known: Known, cache: ReadCache | None = None) -> Snapshot:

@@ -127,9 +127,7 @@ def endpoint_as_text(status: EndpointStatus, now: float, colour: bool = False) -
 def _replicas(replicas: Sequence[Replica], colour: bool) -> list[str]:
     if not replicas:
         return []
-    ordered = sorted(
-        replicas, key=lambda item: (list(ReplicaState).index(item.state) if item.state is not ReplicaState.SERVING else 99, item.name)
-    )
+    ordered = sorted(replicas, key=lambda item: list(ReplicaState).index(item.state) if item.state is not ReplicaState.SERVING else 99)
     rows = [(item.state.value, item.name, item.node, ": ".join(part for part in (item.reason, item.message) if part)) for item in ordered]
     lines = table([tuple(clean(cell).replace("\n", " ") for cell in row) for row in rows])
     red = [colour and item.state is ReplicaState.FAILING for item in ordered]

@@ -131,7 +131,7 @@ def problems_as_text(problems: Sequence[Problem], endpoints: int = 0, colour: bo
         parts += [indent(clean(problem.text()), 2) for problem in errors]
     if warnings:
         parts.append(paint(plural(len(warnings), "warning"), "yellow", colour))
-        parts += [indent(clean(problem.text()), 2) for problem in warnings]
+        parts += first_lines([indent(clean(problem.text()), 2) for problem in warnings], ROWS, "warnings")
     return "\n".join(parts)
 
 

@@ -3,7 +3,7 @@
 What a type lacks is said at the field it concerns, so that one run shows every mistake: `type` stands first, and later fields see it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -12,9 +12,44 @@ from reconciler.schema.base import Bool, Declared, Later, Number, SecretRef, fau
 from reconciler.schema.kubernetes import Capability, KubernetesSettings, ModelCache, Toleration
 from reconciler.schema.metadata import Document, GlobalMetadata, Name
 from reconciler.schema.quantity import Bytes
-from reconciler.schema.text import Url, absolute_path
+from reconciler.schema.text import LABEL_KEY, LABEL_VALUE, Url, absolute_path
 
 MIN_DRAIN_ON_RAY: Final = 5.0  # seconds: Serve's proxies and our own poll need as much to see that a route is gone
+# What a type of cluster has not: type -> field -> how it is refused.
+FOREIGN: Final[Mapping[str, Mapping[str, Later]]] = {
+    "ray": {
+        "kubernetes": Later("kubernetes with type: ray", code="E75", why="a cluster has the block of its own type", todo="remove it"),
+        "capabilities": Later("capabilities of a Kubernetes cluster"),
+        "model_caches": Later("model caches"),
+        "image_registry": Later("an image mirror"),
+    },
+    "kubernetes": {
+        "ray": Later("ray with type: kubernetes", code="E75", why="a cluster has the block of its own type", todo="remove it"),
+    },
+}
+DRAIN: Final = {"ray": (MIN_DRAIN_ON_RAY, "at least 5 on Ray, at most 86400"), "kubernetes": (0.0, "at least 0, at most 86400")}
+SHARING: Final = {
+    ("ray", "mig"): Later("sharing by MIG"),
+    ("kubernetes", "ray"): Later(
+        "sharing: ray on Kubernetes",
+        code="E75",
+        why="Kubernetes hands out whole devices, or partitions of them",
+        todo="write none or mig",
+    ),
+}
+NO_RESOURCE: Final = Later(
+    "a resourceKey that Kubernetes cannot count",
+    code="E75",
+    why="devices are extended resources, with the domain of their device plug-in",
+    todo="write it like nvidia.com/gpu",
+)
+NO_LABELS: Final = Later(
+    "a nodeSelector that no node can have",
+    code="E75",
+    why="a label is a name, perhaps with a domain and / before it, and a value: letters, digits, '-', '_', '.', at most 63 of them",
+    todo="copy it from `kubectl get nodes --show-labels`",
+)
+TAINTS: Final = Later("tolerations on Ray", code="E75", why="it places replicas by resources and labels, not by taints", todo="remove them")
 
 
 class RaySettings(Declared):
@@ -77,6 +112,20 @@ class ClusterAccelerator(Declared):
     """How one is shared: by Ray, or in partitions (MIG) on Kubernetes."""
 
 
+def _misfits(type_: str, accelerator: ClusterAccelerator) -> Iterator[tuple[str, Later]]:
+    """Field and refusal of what a type of cluster cannot offer so."""
+    if (type_, accelerator.sharing) in SHARING:
+        yield "sharing", SHARING[type_, accelerator.sharing]
+    if type_ == "ray" and accelerator.tolerations:
+        yield "tolerations", TAINTS
+    if type_ == "kubernetes":
+        if "/" not in accelerator.resource_key or not LABEL_KEY.fullmatch(accelerator.resource_key):
+            yield "resourceKey", NO_RESOURCE
+        labels = accelerator.node_selector.items()
+        if not all(LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value) for key, value in labels):
+            yield "nodeSelector", NO_LABELS
+
+
 class SecretStore(Declared):
     """Where references of the endpoints on this cluster are looked up."""
 
@@ -96,31 +145,6 @@ class SecretStore(Declared):
         if not absolute_path(directory):
             raise fault("E75", f"'{directory}' is not an absolute folder", "every node looks there", "start it with /, and without ..")
         return directory
-
-
-# What a type of cluster has not: type -> field -> how it is refused.
-FOREIGN: Final[Mapping[str, Mapping[str, Later]]] = {
-    "ray": {
-        "kubernetes": Later("kubernetes with type: ray", code="E75", why="a cluster has the block of its own type", todo="remove it"),
-        "capabilities": Later("capabilities of a Kubernetes cluster"),
-        "model_caches": Later("model caches"),
-        "image_registry": Later("an image mirror"),
-    },
-    "kubernetes": {
-        "ray": Later("ray with type: kubernetes", code="E75", why="a cluster has the block of its own type", todo="remove it"),
-    },
-}
-DRAIN: Final = {"ray": (MIN_DRAIN_ON_RAY, "at least 5 on Ray, at most 86400"), "kubernetes": (0.0, "at least 0, at most 86400")}
-SHARING: Final = {
-    ("ray", "mig"): Later("sharing by MIG"),
-    ("kubernetes", "ray"): Later(
-        "sharing: ray on Kubernetes",
-        code="E75",
-        why="Kubernetes hands out whole devices, or partitions of them",
-        todo="write none or mig",
-    ),
-}
-TAINTS: Final = Later("tolerations on Ray", code="E75", why="it places replicas by resources and labels, not by taints", todo="remove them")
 
 
 class ClusterSpec(Declared):
@@ -194,11 +218,8 @@ class ClusterSpec(Declared):
     @classmethod
     def _offered_by_its_type(cls, accelerators: tuple[ClusterAccelerator, ...], info: ValidationInfo) -> tuple[ClusterAccelerator, ...]:
         for index, accelerator in enumerate(accelerators):
-            way = SHARING.get((str(info.data.get("type")), accelerator.sharing))
-            if way:
-                raise refused(way, at=(index, "sharing"))
-            if accelerator.tolerations and info.data.get("type") == "ray":
-                raise refused(TAINTS, at=(index, "tolerations"))
+            for field, refusal in _misfits(str(info.data.get("type")), accelerator):
+                raise refused(refusal, at=(index, field))
         return accelerators
 
     @field_validator("model_caches")

@@ -11,7 +11,7 @@ from reconciler.schema.engine import Task
 from reconciler.schema.metadata import Document, EndpointMetadata, Name
 from reconciler.schema.probes import Probes
 from reconciler.schema.quantity import Bytes, Cores
-from reconciler.schema.text import ENV_NAME, KubernetesName, Relative
+from reconciler.schema.text import ENV_NAME, KubernetesName, LabelKey, Relative
 from reconciler.schema.volumes import Volumes, each_once
 
 MAX_TIMEOUT_ON_RAY: Final = 3600.0  # request_timeout_s of a Ray instance is fixed by its first configuration
@@ -65,7 +65,7 @@ class AcceleratorRequest(Declared):
     """Type, as the cluster names it."""
     count: Number = 1.0
     """How many; below 1 a share with one decimal, on Ray."""
-    partition: Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9.+-]{0,48}[a-z0-9])?)?$")] = ""
+    partition: Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9.-]{0,48}[a-z0-9])?)?$")] = ""
     """Profile of a partition (MIG) in place of whole ones: `1g.10gb`; Kubernetes only."""
 
     @field_validator("count")
@@ -196,9 +196,7 @@ class Placement(Declared):
 
     spread: Literal["Preferred", "Required"] = "Preferred"
     """Replicas on different nodes: if possible, or always."""
-    topology_key: Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")] = (
-        "kubernetes.io/hostname"
-    )
+    topology_key: Annotated[LabelKey, Field(min_length=1)] = "kubernetes.io/hostname"
     """Label of the nodes by whose values replicas are spread; Kubernetes only."""
     priority_class: KubernetesName = ""
     """PriorityClass of the replicas; empty: the cluster's default. Kubernetes only."""

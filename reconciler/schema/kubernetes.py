@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from reconciler.schema.base import Bool, Declared, SecretRef, fault
 from reconciler.schema.metadata import Name
 from reconciler.schema.quantity import Bytes
-from reconciler.schema.text import AbsolutePath, KubernetesName, Url
+from reconciler.schema.text import AbsolutePath, KubernetesName, LabelKey, LabelValue, Url
 
 PREFIX: Final = re.compile(r"([a-z]([-a-z0-9]{0,38})?)?")
 CLAIM_PREFIX: Final = "model-cache-"  # of claims that we make: one per cache and namespace
@@ -58,11 +58,11 @@ class KubernetesSettings(Declared):
 class Toleration(Declared):
     """A taint of the accelerator's nodes that its replicas tolerate."""
 
-    key: str = ""
+    key: LabelKey = ""
     """Key of the taint; empty with operator Exists: every taint."""
     operator: Literal["Equal", "Exists"] = "Equal"
     """Equal: key and value; Exists: the key."""
-    value: str = ""
+    value: LabelValue = ""
     """Value of the taint."""
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     """Effect of the taint; empty: every one."""

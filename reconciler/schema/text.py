@@ -11,6 +11,8 @@ from reconciler.schema.base import fault
 ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # RFC 1123 subdomain: what the API server takes for most names. Its own message is "a lowercase RFC 1123 subdomain must ...".
 KUBERNETES_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+LABEL_KEY: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9._]{0,61}[A-Za-z0-9])?", re.ASCII)
+LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9._]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 REGISTRY_PATH: Final = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
 _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[1-9]\d{0,4})?", re.ASCII)
 TIME: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -76,6 +78,22 @@ def _kubernetes_name(name: str) -> str:
     return name
 
 
+def _label_key(key: str) -> str:
+    if key and not LABEL_KEY.fullmatch(key):
+        why = (
+            "labels, taints and resources are named like nvidia.com/gpu.product: a domain, /, and at most 63 letters, digits, '-', '_', '.'"
+        )
+        raise fault("E75", f"'{key[:100]}' is not a name of a label", why, "correct it")
+    return key
+
+
+def _label_value(value: str) -> str:
+    if not LABEL_VALUE.fullmatch(value):
+        why = "values of labels and taints are at most 63 letters, digits, '-', '_' and '.'"
+        raise fault("E75", f"'{value[:100]}' is not a value of a label", why, "correct it")
+    return value
+
+
 def _registry_url(url: str) -> str:
     """Without its scheme, as it stands in a reference to an image."""
     if "@" in url:
@@ -101,5 +119,7 @@ Relative = Annotated[str, AfterValidator(_relative)]
 Time = Annotated[str, AfterValidator(_time)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 KubernetesName = Annotated[str, AfterValidator(_kubernetes_name)]
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
 RegistryPath = Annotated[str, AfterValidator(_registry_path)]

@@ -13,11 +13,12 @@ from reconciler.change import Delete, Plan, Reason
 from reconciler.compile import compile_declarations
 from reconciler.desired import Desired, Remembered, TargetSpec
 from reconciler.errors import RepoError
+from reconciler.given import Given
 from reconciler.places import Places
 from reconciler.plan.situation import Situation
-from reconciler.reconcile import Given, reconcile
+from reconciler.reconcile import reconcile
+from reconciler.repo.cache import ReadCache
 from reconciler.repo.memory import MemorySource
-from reconciler.repo.read import ReadCache
 from reconciler.repo.snapshot import Snapshot
 from reconciler.report.model import Report
 from reconciler.resource import Live, Mark, ResourceKey

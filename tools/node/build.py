@@ -38,6 +38,7 @@ PACKAGES: Final = (
 )
 KUBERNETES: Final = ("kubelet", "kube-proxy")
 CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+UNPACK: Final = 'for package in *.deb; do dpkg -x "$package" .; rm "$package"; done'
 APT: Final = f"a node takes {', '.join(PACKAGES)} from Debian packages; use a machine with Debian or Ubuntu"
 
 
@@ -138,9 +139,7 @@ def unpack(place: Path) -> None:
         programs.run("downloading Debian packages", ["apt-get", "download", *PACKAGES], scratch, log)
     except NotAvailable as error:
         raise NotAvailable(f"{error}\n  if it does not find them: `apt-get update` first") from None
-    for package in sorted(scratch.glob("*.deb")):
-        programs.run(f"unpacking {package.name.partition('_')[0]}", ["dpkg", "-x", package.name, "."], scratch, log)
-        package.unlink()
+    programs.run("unpacking Debian packages", ["sh", "-ec", UNPACK], scratch, log)
     legacy_iptables(scratch)
     log.unlink()
     scratch.rename(place)

@@ -10,7 +10,7 @@ the package xllamacpp. Where the real image has llama.cpp's program, this one ha
 """
 
 import platform
-import py_compile
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -108,21 +108,18 @@ def _python() -> Recipe:
 
 
 def _modules(layer: Layer, source: Path, path: str) -> None:
-    """A tree of modules, compiled: a pod's file system is read-only, so each start would compile them again."""
-    skip = {*UNUSED, *(file.name for pattern in UNWANTED for file in source.glob(pattern))}
-    layer.tree(source, path, skip)
+    """A tree of modules, compiled: a pod's file system is read-only, so each start would compile them again.
+
+    By a process that does nothing else, so that what else is loaded here does not change their bytes.
+    """
+    unwanted = {file.name for pattern in UNWANTED for file in source.glob(pattern)}
     with tempfile.TemporaryDirectory() as scratch:
-        for module in sorted(source.rglob("*.py")):
-            inside = module.relative_to(source)
-            if skip.isdisjoint(inside.parts):
-                _compiled(layer, module, f"{path}/{inside}", Path(scratch, "module.pyc"))
-
-
-def _compiled(layer: Layer, module: Path, path: str, scratch: Path) -> None:
-    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH  # the layer keeps no times to check against
-    if py_compile.compile(str(module), str(scratch), f"/{path}", invalidation_mode=unchecked, quiet=2):
-        folder, _, name = path.rpartition("/")
-        layer.data(f"{folder}/__pycache__/{name.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc", scratch.read_bytes())
+        tree = shutil.copytree(
+            source, Path(scratch, "tree"), ignore=shutil.ignore_patterns(*UNUSED, *unwanted), ignore_dangling_symlinks=True
+        )
+        options = ["-q", "--invalidation-mode", "unchecked-hash", "-s", str(tree), "-p", f"/{path}"]  # no times to check against
+        subprocess.run([sys.executable, "-I", "-S", "-m", "compileall", *options, str(tree)], env={"PYTHONHASHSEED": "0"}, check=True)
+        layer.tree(tree, path)
 
 
 def _libraries(layer: Layer, programs: list[Path]) -> None:

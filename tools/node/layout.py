@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,11 +64,11 @@ class Layer:
             with source.open("rb") as content:
                 self._tar.addfile(entry, content)
 
-    def tree(self, source: Path, path: str, skip: Iterable[str] = ()) -> None:
-        """Everything below a folder but what has one of the names to skip."""
+    def tree(self, source: Path, path: str) -> None:
+        """Every file below a folder."""
         for base, folders, files in os.walk(source):
-            folders[:] = sorted(set(folders) - set(skip))
-            for name in sorted(set(files) - set(skip)):
+            folders.sort()
+            for name in sorted(files):
                 if (full := Path(base, name)).exists():
                     self.file(full, f"{path}/{full.relative_to(source)}")
 

@@ -5,6 +5,7 @@ A DELETE of which nobody knows whether it was done is not repeated before the ob
 out when the last one is there.
 """
 
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from reconciler.targets.kubernetes.failures import KubeUnavailable
 from reconciler.targets.kubernetes.kinds import MANAGER
 from reconciler.targets.kubernetes.kubeconfig import is_loopback
 from reconciler.targets.kubernetes.pacing import Limits, Pacing
-from reconciler.targets.kubernetes.refusal import cut
+from reconciler.targets.kubernetes.refusal import NO_JSON, cut
 from reconciler.targets.kubernetes.sending import Sender
 from reconciler.targets.kubernetes.stream import Watch, open_watch
 
@@ -30,7 +31,7 @@ APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 PATCH: Final = "application/json-patch+json"
-OLDEST: Final = (1, 30)  # consistent LISTs from the cache, and selectable fields, need what came after; older servers are not supported
+OLDEST: Final = (1, 30)  # the oldest that anybody still had support for when this was written
 DELETES: Final = 3  # times that a DELETE of an object that is still there is sent
 
 
@@ -114,6 +115,7 @@ class KubeClient:
         near = access.in_cluster or is_loopback(urllib.parse.urlsplit(access.server).hostname or "")
         packed = not near if compress is None else compress
         self._headers = (("User-Agent", MANAGER), ("Accept-Encoding", "gzip" if packed else "identity"), *access.user.headers)
+        self._lock = threading.Lock()
         self._watches: list[Watch] = []
 
     @property
@@ -209,13 +211,16 @@ class KubeClient:
         }
         request = self._request("GET", path, query, accept=accept, read=self.limits.silence)
         watch = open_watch(self._server, self._credentials, request, self.where)
-        self._watches = [one for one in self._watches if not one.closed] + [watch]
+        with self._lock:
+            self._watches = [one for one in self._watches if not one.closed] + [watch]
         return watch
 
     def close(self) -> None:
         """Ends what is under way in other threads, too: they get KUBE1."""
         self._sender.close()
-        for watch in self._watches:
+        with self._lock:
+            watches, self._watches = self._watches, []
+        for watch in watches:
             watch.close()
 
     def _request(
@@ -252,7 +257,7 @@ class KubeClient:
         """Where the next page begins, "" after the last one."""
         try:
             page = _PAGE.decode(raw)
-        except msgspec.MsgspecError as error:
+        except NO_JSON as error:
             why = f"{request.asked}: the answer is no list in JSON: {cut(str(error))}"
             raise failures.refused(failures.NOT_KUBERNETES, why, "", self.where) from None
         if not page.kind.endswith("List"):
@@ -265,7 +270,10 @@ class KubeClient:
         raw = self.find(path, accept=METADATA)
         if raw is None:
             return Answer(404, b"")
-        metadata = msgspec.json.decode(raw, type=_Object).metadata
+        try:
+            metadata = msgspec.json.decode(raw, type=_Object).metadata
+        except NO_JSON:
+            raise failures.refused(failures.NOT_KUBERNETES, f"GET {path}: the answer is no object", "", self.where) from None
         if metadata.uid != uid:
             return Answer(404, b"")
         return Answer(202, raw) if metadata.deletion_timestamp else None
@@ -274,7 +282,7 @@ class KubeClient:
         try:
             said = msgspec.json.decode(raw, type=_Version)
             major, minor = (int(text.rstrip("+")) for text in (said.major, said.minor))
-        except (msgspec.MsgspecError, ValueError):
+        except NO_JSON:
             raise failures.refused(failures.NOT_KUBERNETES, "it has no /version that Kubernetes would give", "", self.where) from None
         if (major, minor) < OLDEST:
             why = f"it is Kubernetes {cut(said.git_version)}"

@@ -147,7 +147,7 @@ class Pool:
         self._server, self._clock = server, clock
         self._lock = threading.Lock()
         self._idle: list[_Kept] = []
-        self._out: set[http.client.HTTPConnection] = set()
+        self._out: dict[http.client.HTTPConnection, socket.socket] = {}
         self.closed = False
         self.sent = 0  # requests
 
@@ -167,15 +167,15 @@ class Pool:
         with self._lock:
             self.closed = True
             idle, self._idle = self._idle, []
-            out = tuple(self._out)
+            out = tuple(self._out.values())
         for kept in idle:
             kept.connection.close()
-        for connection in out:
-            hang_up(connection)
+        for one in out:
+            hang_up(one)
 
     def _on(self, connection: http.client.HTTPConnection, request: Request, login: Login, deadline: float) -> Reply:
         with self._lock:
-            self._out.add(connection)
+            self._out[connection] = connection.sock
             self.sent += 1
         try:
             reply, keep = _talk(connection, request, login, deadline, self._clock)
@@ -209,7 +209,7 @@ class Pool:
 
     def _give(self, connection: http.client.HTTPConnection, certificate: Certificate | None, keep: bool) -> None:
         with self._lock:
-            self._out.discard(connection)
+            self._out.pop(connection, None)
             keep = keep and not self.closed
             if keep:
                 self._idle.append(_Kept(connection, certificate, self._clock()))
@@ -217,11 +217,10 @@ class Pool:
             connection.close()
 
 
-def hang_up(connection: http.client.HTTPConnection) -> None:
+def hang_up(one: socket.socket) -> None:
     """From another thread than the one that reads: the socket itself is shut, which wakes the reader; TLS is not spoken to."""
-    if connection.sock is not None:
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(one, socket.SHUT_RDWR)
 
 
 def _readable(connection: http.client.HTTPConnection) -> bool:
@@ -231,9 +230,9 @@ def _readable(connection: http.client.HTTPConnection) -> bool:
     return bool(poll.poll(0))
 
 
-def begin(connection: http.client.HTTPConnection, request: Request, login: Login) -> http.client.HTTPResponse:
-    """Send the request, wait for the head of the answer. Raises OSError, http.client.HTTPException."""
-    connection.sock.settimeout(request.read)
+def begin(connection: http.client.HTTPConnection, request: Request, login: Login, silence: float) -> http.client.HTTPResponse:
+    """Send the request, wait for the head of the answer. silence: seconds. Raises OSError, http.client.HTTPException."""
+    connection.sock.settimeout(silence)
     connection.putrequest(request.method, request.target, skip_accept_encoding=True)
     connection.putheader("Accept", request.accept)
     for name, value in request.headers:
@@ -252,7 +251,7 @@ def _talk(
     left = deadline - clock()
     if left <= 0:
         raise TimeoutError("no time is left")
-    response = begin(connection, request, login)
+    response = begin(connection, request, login, min(request.read, left))
     raw = _whole(response, deadline, clock)
     if response.headers.get("Content-Encoding") == "gzip":
         raw = _unpacked(raw)

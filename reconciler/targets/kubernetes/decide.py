@@ -20,6 +20,7 @@ from reconciler.errors import TargetError
 from reconciler.resource import Json, Manifest, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
 from reconciler.targets.kubernetes.authors import additions, writers
+from reconciler.targets.kubernetes.body import encoded
 from reconciler.targets.kubernetes.client import KubeClient
 from reconciler.targets.kubernetes.fieldwalk import Decision
 from reconciler.targets.kubernetes.gather import Found
@@ -28,7 +29,7 @@ from reconciler.targets.kubernetes.kinds import KINDS, MANAGER, path_of
 from reconciler.targets.kubernetes.mark import mark_of, marked, unmarked
 from reconciler.targets.kubernetes.owned import check, owned_by, unchanged
 from reconciler.targets.kubernetes.projection import live_view
-from reconciler.targets.kubernetes.shapes import Item, fingerprint
+from reconciler.targets.kubernetes.shapes import Item
 
 QUIET: Final = frozenset({MANAGER, "kube-controller-manager", "kube-scheduler", "kubelet", "keda-operator", "lws"})  # write what is theirs
 
@@ -81,10 +82,11 @@ class Decider:
     def __init__(self, client: KubeClient, applyset: ApplySet, verified: Verified, pool: Executor) -> None:
         self._client, self._applyset, self._verified, self._pool = client, applyset, verified, pool
 
-    def tell(self, wanted: Mapping[ResourceKey, Resource], found: Mapping[ResourceKey, Found]) -> dict[ResourceKey, Told]:
-        """For every wanted resource that is there, whoever has it."""
+    def tell(
+        self, wanted: Mapping[ResourceKey, Resource], found: Mapping[ResourceKey, Found], prints: Mapping[ResourceKey, bytes]
+    ) -> dict[ResourceKey, Told]:
+        """For every wanted resource that is there, whoever has it. prints: the fingerprint of each found object."""
         here = {key: (wanted[key], found[key]) for key in wanted if key in found}
-        prints = {key: fingerprint(one.item, MANAGER) for key, (_, one) in here.items()}
         told, open_questions = {}, {}
         for key, (resource, one) in here.items():
             same = self._verified.same(key, prints[key], self._name(resource)) if one.whole else None
@@ -131,7 +133,7 @@ class Decider:
         mine = {**body, "metadata": {**_mapping(body["metadata"]), "uid": found.item.meta.uid}}
         path = path_of(address.kind, address.namespace, address.name)
         try:
-            answer = self._client.patch_apply(path, msgspec.json.encode(mine), manager=MANAGER, force=True, dry_run=True)
+            answer = self._client.patch_apply(path, encoded(mine), manager=MANAGER, force=True, dry_run=True)
         except TargetError:
             return False
         return unchanged(document, msgspec.json.decode(answer.body))

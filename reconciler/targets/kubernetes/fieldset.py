@@ -140,10 +140,10 @@ _KEY_DEFAULTS: Final = {"protocol": "TCP"}
 def shape_of(wanted: Json, trail: Trail) -> Fields:
     """How a value of which we own nothing would be owned, as far as its name tells; the set itself is empty."""
     above, name = ("", "", *trail)[-2:]
+    if isinstance(wanted, Mapping):
+        return Names({}) if wanted and name not in ATOMIC_MAPS else leaf(trail, atomic=True)
     keys = (_PORTS_OF[above], "protocol") if name == "ports" and above in _PORTS_OF else _KEYS.get(name)
-    if keys is not None:
-        return Items(keys, itemgetter(*keys), {})
-    return Names({}) if isinstance(wanted, Mapping) and wanted and name not in ATOMIC_MAPS else leaf(trail, atomic=True)
+    return leaf(trail, atomic=True) if keys is None else Items(keys, itemgetter(*keys), {})
 
 
 def with_key(item: Json) -> Json:

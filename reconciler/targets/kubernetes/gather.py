@@ -51,11 +51,12 @@ class Sight:
     slices: Mapping[tuple[str, str], tuple[EndpointSlice, ...]]
     missing_kinds: tuple[str, ...] = ()
 
-    def members(self, claim: Claim) -> Iterator[ResourceKey]:
-        """The keys of what carries our mark."""
+    def members(self, claim: Claim, set_id: str) -> Iterator[ResourceKey]:
+        """The keys of what carries our mark, and is of this set: another declaration of the same server has a set of its own."""
         for key, found in self.objects.items():
             mark = mark_of(found.item.meta.labels, found.item.meta.annotations)
-            if mark is not None and (mark.instance, mark.repo) == (claim.instance, claim.repo):
+            ours = mark is not None and (mark.instance, mark.repo) == (claim.instance, claim.repo)
+            if ours and found.item.meta.labels.get(PART_OF) == set_id:
                 yield key
 
 

@@ -15,11 +15,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from reconciler.checkpoint import reach
 from reconciler.errors import TargetError, TargetRefused
 from reconciler.resource import Json
+from reconciler.targets.kubernetes.body import encoded
 from reconciler.targets.kubernetes.client import KubeClient
 from reconciler.targets.kubernetes.failures import CONFLICT, MISSING
 from reconciler.targets.kubernetes.kinds import APPLYSET_MANAGER, KINDS, path_of
@@ -141,7 +140,7 @@ def record(client: KubeClient, applyset: ApplySet, parent: Parent, members: Memb
     if parent.members is not None and (parent.members, parent.repo) == (wanted.without(applyset.settings.namespace), applyset.claim.repo):
         return parent
     reach("kubernetes: ApplySet", "before")
-    body = msgspec.json.encode(applyset.body(wanted, parent.version or NEW))
+    body = encoded(applyset.body(wanted, parent.version or NEW))
     try:
         answer = client.patch_apply(applyset.path, body, manager=APPLYSET_MANAGER, force=True)
     except TargetError as error:

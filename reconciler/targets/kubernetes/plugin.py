@@ -18,7 +18,7 @@ from reconciler.targets.kubernetes import failures
 from reconciler.targets.kubernetes.access import Access, Certificate, Login, Plugin, Provider, Secret, bearer
 from reconciler.targets.kubernetes.certificate import end_of
 from reconciler.targets.kubernetes.failures import KubeUnavailable, refused
-from reconciler.targets.kubernetes.refusal import SHOWN, cut
+from reconciler.targets.kubernetes.refusal import NO_JSON, SHOWN, cut
 
 PLUGIN_LIMIT: Final = 30.0  # seconds that a plugin may take
 PROVIDER_LIFE: Final = 300.0  # seconds after which an old auth provider is asked again: it does not say when its token ends
@@ -57,7 +57,7 @@ def _from_plugin(plugin: Plugin, where: str) -> tuple[Login, float]:
     output = _run(plugin, where)
     try:
         found = msgspec.json.decode(output, type=_ExecCredential)
-    except msgspec.MsgspecError:
+    except NO_JSON:
         raise _failed(plugin, "it prints no ExecCredential in JSON", where) from None
     issue = found.status
     if found.kind != "ExecCredential" or found.api_version != plugin.version or issue is None:

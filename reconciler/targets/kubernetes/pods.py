@@ -252,7 +252,11 @@ def _gated(seen: Seen) -> Said | None:
         return ReplicaState.STARTING, "", f"its containers are ready{seen.at}; waits for the readiness gate {', '.join(closed)}"
     if seen.pod.spec.readiness_gates or lost_readiness(seen.pod) is None:
         return None
-    return ReplicaState.STARTING, "", f"its node does not answer{seen.at}: the pod was ready and was marked not ready"
+    return (
+        ReplicaState.STARTING,
+        "",
+        f"node {seen.pod.spec.node_name} does not answer: the pod was ready, and its cluster marked it as not ready",
+    )
 
 
 def _starting(seen: Seen) -> Said | None:

@@ -7,18 +7,19 @@ been written by us (a copy, a restored backup) is kept.
 
 from collections.abc import Iterable, Mapping, Set
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from reconciler.errors import Problem
-from reconciler.resource import LiveResource, Observation, Resource, ResourceKey, Serving
+from reconciler.resource import LiveResource, Mark, Observation, Resource, ResourceKey, Serving
 from reconciler.targets.kubernetes.client import KubeClient
 from reconciler.targets.kubernetes.decide import Decider, Told, Verified, as_applied
 from reconciler.targets.kubernetes.failures import KIND_MISSING
 from reconciler.targets.kubernetes.gather import CUSTOM, Found, Sight, events_of, gather
 from reconciler.targets.kubernetes.health import addresses_of, needs_events, serving_of
-from reconciler.targets.kubernetes.inventory import ApplySet
+from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
 from reconciler.targets.kubernetes.kinds import MANAGER
 from reconciler.targets.kubernetes.labels import OWNER_NAME
 from reconciler.targets.kubernetes.mark import mark_of
@@ -43,34 +44,48 @@ def read(
 ) -> tuple[Observation, Sight]:
     """The observation, and the sight that the writer goes on from. Raises TargetError."""
     sight = gather(client, applyset, wanted, pool)
-    told = Decider(client, applyset, verified, pool).tell(wanted, sight.objects)
+    marks = {key: mark_of(found.item.meta.labels, found.item.meta.annotations) for key, found in sight.objects.items()}
+    ours, set_id = applyset.claim.instance, applyset.id
+    members = (
+        key for key, mark in marks.items() if mark and mark.instance == ours and sight.objects[key].item.meta.labels.get(PART_OF) == set_id
+    )
+    shown = {*members, *(wanted.keys() & sight.objects.keys())}  # all namespaces are listed: those of another set are not ours
+    prints = {key: fingerprint(sight.objects[key].item, MANAGER) for key in shown}
+    told = Decider(client, applyset, verified, pool).tell(wanted, sight.objects, prints)
     verified.keep(wanted)
     events = events_of(client, _puzzling(sight, now), pool)
     live: dict[ResourceKey, LiveResource] = {}
     notes: list[str] = []
-    for key, found in sight.objects.items():
-        mark = mark_of(found.item.meta.labels, found.item.meta.annotations)
-        ours = mark is not None and mark.instance == applyset.claim.instance
-        if key not in wanted and not ours:
-            continue
+    for key in sorted(shown):
+        found = sight.objects[key]
         if key not in wanted and key.kind in KEPT_KINDS and found.item.meta.annotations.get(ASKED) != "enabled":
             notes.append(f"{key} is not declared any more and stays: annotate it {ASKED}=enabled to have it deleted")
             continue
-        live[key] = live_of(found, told.get(key) or Told(as_applied(found)), sight, events, now)
+        seen = Seen(found, marks[key], version_of(found, prints[key]))
+        live[key] = live_of(seen, told.get(key) or Told(as_applied(found)), sight, events, now)
         notes += told[key].notes if key in told else ()
         if live[key].leaving:
             notes.append(f"{key} is being deleted by the cluster")
     return Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=tuple(notes)), sight
 
 
-def live_of(found: Found, told: Told, sight: Sight, events: Mapping[str, tuple[Event, ...]], now: float) -> LiveResource:
-    meta = found.item.meta
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object with what was computed of it once."""
+
+    found: Found
+    mark: Mark | None
+    version: str
+
+
+def live_of(seen: Seen, told: Told, sight: Sight, events: Mapping[str, tuple[Event, ...]], now: float) -> LiveResource:
+    found, meta = seen.found, seen.found.item.meta
     facts = _serving(found, sight, events, now) if found.key.kind in WORKLOADS else None
     return LiveResource(
         key=found.key,
         manifest=told.manifest,
-        mark=mark_of(meta.labels, meta.annotations),
-        version=version_of(found),
+        mark=seen.mark,
+        version=seen.version,
         addresses=_addresses(found, sight) if facts else (),
         serving=facts,
         message=facts.message if facts else "",
@@ -80,10 +95,10 @@ def live_of(found: Found, told: Told, sight: Sight, events: Mapping[str, tuple[E
     )
 
 
-def version_of(found: Found) -> str:
+def version_of(found: Found, live: bytes) -> str:
     """`<uid> <resourceVersion> <fingerprint>`: which object, in which state, and what of that state we have an opinion on."""
     meta = found.item.meta
-    return f"{meta.uid} {meta.resource_version} {fingerprint(found.item, MANAGER).hex()}"
+    return f"{meta.uid} {meta.resource_version} {live.hex()}"
 
 
 def _serving(found: Found, sight: Sight, events: Mapping[str, tuple[Event, ...]], now: float) -> Serving:

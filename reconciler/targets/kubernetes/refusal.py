@@ -11,13 +11,16 @@ from typing import Final
 import msgspec
 
 SHOWN: Final = 300  # characters of one text of the server's
+NO_JSON: Final = (msgspec.MsgspecError, ValueError, RecursionError)  # what msgspec raises; ValueError for text that is no UTF-8
 READ: Final = 4000  # characters of it that are looked at
-_VALUE: Final = re.compile(
-    r'^(?P<kind>[A-Z][a-z]+(?: [a-z]+)?): (?P<value>"(?:[^"\\]|\\.)*"|-?[\d.]+|true|false|null)(?P<rest>: .*)?$', re.DOTALL
-)
-_FREE_OF_VALUES: Final = re.compile(r"^(?:Forbidden|Required value|Too long|Internal error)\b")
-_SECRET_FIELDS: Final = re.compile(r"env\b|data\b|stringData|annotations|args\b|command\b", re.IGNORECASE)
-_BRACES: Final = re.compile(r"\{[^{}]*\}")
+LONGEST_VALUE: Final = 60  # characters of a plain value that is shown
+
+# How the server words a cause: a kind, in most the value, why. The value is a JSON or Go text of anything.
+_WITH_VALUE: Final = re.compile(r"^(?:Invalid|Unsupported|Duplicate) value: |^Not found: ")
+_PLAIN: Final = re.compile(r'^(?P<kind>[\w ]+): (?P<value>"(?:[^"\\]|\\.)*"|-?[\d.]+|true|false|null)(?P<rest>$|: .*$)')
+_END_OF_OBJECT: Final = re.compile(r"[}\]]: ")
+_SECRET_FIELDS: Final = re.compile(r"\b(?:env|data|binaryData|stringData|annotations|args|command)\b")
+_BRACES: Final = re.compile(r"\{.*\}")
 _MANAGER: Final = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 
 
@@ -84,17 +87,18 @@ def refusal(status: int, body: bytes, retry_after: str | None = None) -> Refusal
     wait = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
     try:
         said = _STATUS.decode(body)
-    except msgspec.MsgspecError:
+    except NO_JSON:
         said = _Status()
     if said.kind != "Status":
         text = "404 page not found" if body.strip() == b"404 page not found" else ""
         return Refusal(status, message=text, retry_after=wait, spoken=bool(text))
     details = said.details or _Details()
     causes = tuple(Cause(cause.reason, cause.field, without_value(cause.field, cause.message)) for cause in details.causes)
+    message = said.message.partition(" is invalid: ")[0] + " is invalid" if causes and " is invalid: " in said.message else said.message
     return Refusal(
         said.code or status,
         said.reason,
-        cut(said.message, READ),
+        cut(message, READ),
         details.group,
         details.kind,
         details.name,
@@ -104,23 +108,18 @@ def refusal(status: int, body: bytes, retry_after: str | None = None) -> Refusal
 
 
 def cut(text: str, limit: int = SHOWN) -> str:
-    """One line without what stands in braces (objects of the server's, with all their values), `limit` characters at most."""
-    line = " ".join(text[:READ].split())
-    shorter = _BRACES.sub("(...)", line)
-    while shorter != line:
-        line, shorter = shorter, _BRACES.sub("(...)", shorter)
-    line = line.partition("{")[0]
+    """One line without what stands between the first and the last brace (objects, with all their values), `limit` characters at most."""
+    line = _BRACES.sub("(...)", " ".join(text[:READ].split())).partition("{")[0]
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
 def without_value(field: str, message: str) -> str:
     """`Invalid value: <value>: why` without the value, unless that is a plain one of a field that is no secret's place."""
     first = message.partition("\n")[0]  # a text diff follows
-    if _FREE_OF_VALUES.match(first):
+    if not _WITH_VALUE.match(first):
         return cut(first)
-    match = _VALUE.match(first)
-    if match is None:
-        return cut(first)
-    if _SECRET_FIELDS.search(field) or len(match["value"]) > 60:
-        return cut(match["kind"] + (match["rest"] or ""))
-    return cut(first)
+    if (plain := _PLAIN.match(first)) is None:
+        kind, why = first.partition(": ")[0], _END_OF_OBJECT.split(first)[-1] if _END_OF_OBJECT.search(first) else ""
+        return cut(f"{kind}: (...)" + (f": {why}" if why else ""))
+    hidden = _SECRET_FIELDS.search(field) or len(plain["value"]) > LONGEST_VALUE
+    return cut(f"{plain['kind']}: (...){plain['rest']}" if hidden else first)

@@ -5,6 +5,8 @@ the last resourceVersion it saw, or lists again when the server has no history t
 """
 
 import http.client
+import socket
+from collections import deque
 from types import TracebackType
 from typing import Final
 
@@ -15,7 +17,7 @@ from reconciler.targets.kubernetes.access import Login
 from reconciler.targets.kubernetes.connections import Request, Server, begin, hang_up
 from reconciler.targets.kubernetes.credentials import Credentials
 from reconciler.targets.kubernetes.failures import KubeRefused, KubeUnavailable
-from reconciler.targets.kubernetes.refusal import refusal
+from reconciler.targets.kubernetes.refusal import NO_JSON, refusal
 
 PIECE: Final = 64 * 1024
 LONGEST_LINE: Final = 16 * 1024 * 1024
@@ -29,9 +31,9 @@ class _Event(msgspec.Struct):
 class Watch:
     """Iterates over events as the server writes them: one JSON text each, without its line end. For one reader; `close` from any thread."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, asked: str, where: str) -> None:
-        self._connection, self._response, self._asked, self._where = connection, response, asked, where
-        self._lines: list[bytes] = []
+    def __init__(self, one: socket.socket, response: http.client.HTTPResponse, asked: str, where: str) -> None:
+        self._socket, self._response, self._asked, self._where = one, response, asked, where
+        self._lines: deque[bytes] = deque()
         self._rest = b""
         self.closed = False
 
@@ -42,7 +44,7 @@ class Watch:
         """Raises KubeUnavailable: KUBE1 for silence and broken connections, KUBE17 when everything must be listed again."""
         while not self._lines:
             self._read()
-        line = self._lines.pop(0)
+        line = self._lines.popleft()
         if line.startswith(b'{"type":"ERROR"'):
             self.close()
             raise self._told(line)
@@ -56,9 +58,9 @@ class Watch:
 
     def close(self) -> None:
         self.closed = True
-        hang_up(self._connection)
+        hang_up(self._socket)
         self._response.close()  # waits for the reader to leave, which hanging up has woken
-        self._connection.close()
+        self._socket.close()
 
     def _read(self) -> None:
         piece = self._piece()
@@ -86,8 +88,11 @@ class Watch:
             raise failures.no_answer(error, self._asked, self._where) from error
 
     def _told(self, line: bytes) -> KubeRefused | KubeUnavailable:
-        event = msgspec.json.decode(line, type=_Event)
-        return failures.error_of(refusal(500, bytes(event.object)), self._asked, self._where)
+        try:
+            said = bytes(msgspec.json.decode(line, type=_Event).object)
+        except NO_JSON:
+            said = b""
+        return failures.error_of(refusal(500, said), self._asked, self._where)
 
 
 def open_watch(server: Server, credentials: Credentials, request: Request, where: str) -> Watch:
@@ -105,9 +110,10 @@ def _opened(server: Server, login: Login, request: Request, where: str) -> Watch
     try:
         connection = server.open(login.certificate)
         try:
-            response = begin(connection, request, login)
+            one = connection.sock  # which the connection lets go of when the server wants to close it
+            response = begin(connection, request, login, request.read)
             if response.status == 200:
-                return Watch(connection, response, request.asked, where)
+                return Watch(one, response, request.asked, where)
             body = response.read(PIECE)
         except BaseException:
             connection.close()

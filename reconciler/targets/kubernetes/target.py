@@ -82,7 +82,8 @@ class KubernetesTarget:
         """The set's parent names every kind and namespace of the plan before the first write, and only those in use after the last."""
         writer = KubernetesWriter(self._client, self._applyset, self._context, self._pool)
         before = self._sight or Sight({}, Parent(), {}, {})
-        used = Members.of(address_of(self._settings, key)[:2] for key in before.members(self._context.claim))
+        members = frozenset(before.members(self._context.claim, self._applyset.id))
+        used = Members.of(address_of(self._settings, key)[:2] for key in members)
         ending = {change.key for change in plan if isinstance(change, Delete | Replace)}
         coming = Members.of(address_of(self._settings, change.key)[:2] for change in plan if isinstance(change, Create))
         if not plan:
@@ -92,7 +93,7 @@ class KubernetesTarget:
         parent = record(self._client, self._applyset, before.parent, used | coming, exact=False)
         yield writer
         if not writer.failed:
-            left = Members.of(address_of(self._settings, key)[:2] for key in before.members(self._context.claim) if key not in ending)
+            left = Members.of(address_of(self._settings, key)[:2] for key in members if key not in ending)
             record(self._client, self._applyset, parent, left | coming, exact=True)
 
     def _check_lock(self) -> None:

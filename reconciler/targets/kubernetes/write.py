@@ -16,13 +16,12 @@ from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from reconciler.change import Change, Create, Delete, Outcome, Rebind, Replace, Update
 from reconciler.checkpoint import reach
 from reconciler.errors import Busy, Problem, TargetError
 from reconciler.resource import Json, LiveResource, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
+from reconciler.targets.kubernetes.body import encoded
 from reconciler.targets.kubernetes.client import KubeClient
 from reconciler.targets.kubernetes.failures import CHANGED
 from reconciler.targets.kubernetes.inventory import NEW, ApplySet
@@ -110,14 +109,16 @@ class KubernetesWriter:
         return ""
 
     def _create(self, desired: Resource) -> None:
-        """A new object, or what an earlier try of the same create left."""
+        """A new object, or what an earlier try of the same create left. An autoscaled workload is then given the number it begins with,
+        which nobody declares and an autoscaler takes over."""
+        self._made(desired)
         start = initial_replicas(desired.manifest)
+        if start is not None and (there := self._there(desired.key)) is not None:
+            self._hand_over(desired.key, start, "", there.meta.uid)
+
+    def _made(self, desired: Resource) -> None:
         try:
-            if start is not None:
-                self._hand_over(desired.key, start, NEW)
-                self._apply(desired, Version("", "", ""))
-            else:
-                self._apply(desired, Version("", NEW, ""))
+            self._apply(desired, Version("", NEW, ""))
         except TargetError as error:
             if error.problem.code != CHANGED:
                 raise
@@ -132,7 +133,7 @@ class KubernetesWriter:
         for _ in range(TRIES):
             try:
                 if _lets_go_of_replicas(desired, live):
-                    version = self._handed_over(desired.key, live, version)
+                    version = self._handed_over(desired, live, version)
                 self._apply(desired, version)
                 return
             except TargetError as error:
@@ -163,14 +164,15 @@ class KubernetesWriter:
     def _apply(self, desired: Resource, version: Version) -> None:
         claim = self.applyset.claim
         body = marked(desired.manifest, desired.mark(claim.instance, claim.repo), self.applyset.id)
-        self.client.patch_apply(self._path(desired.key), _encoded(body, version), manager=MANAGER, force=True)
+        self.client.patch_apply(self._path(desired.key), _stamped(body, version), manager=MANAGER, force=True)
 
-    def _handed_over(self, key: ResourceKey, live: LiveResource, version: Version) -> Version:
-        """`spec.replicas` goes to an autoscaler: somebody must hold the number until it writes one, or the server resets it to 1."""
-        count = _replicas(live.manifest)
+    def _handed_over(self, desired: Resource, live: LiveResource, version: Version) -> Version:
+        """`spec.replicas` goes to an autoscaler: somebody must hold the number until it writes one, or the server resets it to 1. From
+        none (a pause) it begins with its initial one, because an autoscaler never starts from 0."""
+        count = _replicas(live.manifest) or initial_replicas(desired.manifest)
         if count is None:
             return version
-        answer = self._hand_over(key, count, version.resource, version.uid)
+        answer = self._hand_over(desired.key, count, version.resource, version.uid)
         return Version(version.uid, answer.meta.resource_version, fingerprint(answer, MANAGER).hex())
 
     def _hand_over(self, key: ResourceKey, count: int, resource_version: str, uid: str = "") -> Item:
@@ -181,7 +183,7 @@ class KubernetesWriter:
             "metadata": {"name": address.name, "namespace": address.namespace},
             "spec": {"replicas": count},
         }
-        document = _encoded(body, Version(uid, resource_version, ""))
+        document = _stamped(body, Version(uid, resource_version, ""))
         return item(self.client.patch_apply(self._path(key), document, manager=HANDOVER_MANAGER, force=True, whole=True).body, str(key))
 
     def _there(self, key: ResourceKey) -> Item | None:
@@ -192,11 +194,11 @@ class KubernetesWriter:
         return path_of(*address_of(self.applyset.settings, key))
 
 
-def _encoded(body: Mapping[str, Json], version: Version) -> bytes:
+def _stamped(body: Mapping[str, Json], version: Version) -> bytes:
     metadata = body["metadata"]
     assert isinstance(metadata, Mapping)
     stamps = {name: text for name, text in (("uid", version.uid), ("resourceVersion", version.resource)) if text}
-    return msgspec.json.encode({**body, "metadata": {**metadata, **stamps}})
+    return encoded({**body, "metadata": {**metadata, **stamps}})
 
 
 def _lets_go_of_replicas(desired: Resource, live: LiveResource) -> bool:
