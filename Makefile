@@ -9,7 +9,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) tools/environment.py
 ARGS ?=
 
-.PHONY: help demo test quick fast check models bench lock wheel
+.PHONY: help demo test quick fast check models servers bench lock wheel
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -25,7 +25,7 @@ quick:           ## the inner loop: checks, and beside them every test that star
 fast:
 	@$(RUN) pytest -q -m "not real and not slow" $(ARGS)
 
-test: check models  ## checks and every test, with real Ray, Envoy and models
+test: check models servers  ## checks and every test, with real Ray, Envoy, models, Kubernetes control plane and nodes
 	@$(RUN) pytest $(ARGS)
 
 check:           ## ruff, mypy, import-linter
@@ -36,6 +36,9 @@ check:           ## ruff, mypy, import-linter
 
 models:          ## fetch the demo's two models into the cache
 	@$(RUN) -m tools.models
+
+servers:         ## build the Kubernetes control plane and node of the tests into the cache (needs Go; once, minutes)
+	@$(RUN) -m tools.servers
 
 bench:           ## the four benchmarks, as ratios (ARGS=validate runs one)
 	@$(RUN) -m bench $(ARGS)

@@ -184,7 +184,7 @@ def test_drift_by_hand_is_classed_by_what_healing_it_does() -> None:
 @pytest.mark.parametrize("kind", sorted(set(WRITTEN) - RULES.serves))
 def test_nothing_else_restarts_anything(kind: str) -> None:
     story = {found.key.kind: found for workload in (BIG, BY_ADAPTER, SCALED) for found in render_workload(workload, EQUIPPED).resources}
-    wanted = replace(story.get(kind, workload_of(CHAT, PLAIN)), key=replace(workload_of(CHAT, PLAIN).key, kind=kind))
+    wanted = replace(story.get(kind, workload_of(CHAT, PLAIN)), key=workload_of(CHAT, PLAIN).key._replace(kind=kind))
     live = LiveResource(wanted.key, wanted.manifest, None)
 
     assert RULES.effects(wanted, live, (FieldChange("/spec/template/x", 1, 2),)).kind is ChangeClass.IN_PLACE
