@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "errors.md"
 RAISED = sorted(
-    {code for path in (ROOT / "reconciler").rglob("*.py") for code in re.findall(r'"((?:[CDEGKLRSTUWX]|RAY)\d+)"', path.read_text())}
+    {code for path in (ROOT / "reconciler").rglob("*.py") for code in re.findall(r'"((?:[CDEGKLRSTUWX]|RAY|KUBE)\d+)"', path.read_text())}
 )
 
 
