@@ -152,6 +152,8 @@ class _Index:
     touched: frozenset[str]
     moving: frozenset[str]
     notes: Mapping[str, str]
+    drifted: frozenset[str]
+    unsettled: frozenset[str]
 
     @classmethod
     def of(cls, view: View, plan: Plan, outcomes: tuple[Outcome, ...] | None) -> "_Index":
@@ -166,7 +168,17 @@ class _Index:
         written = [outcome.change for outcome in outcomes or () if outcome.applied]
         moving = {change.owner for change in written if view.serves(change.key)}
         touched = {change.owner for change in written if not isinstance(change, Rebind)}
-        return cls(workloads, frozenset(routed), frozenset(touched), frozenset(moving), dict(_notes(plan, outcomes)))
+        drifted = frozenset(operation.owner for operation in plan.operations if operation.key in plan.drifted)
+        notes, left = dict(_notes(plan, outcomes)), frozenset(_left(plan, outcomes))
+        return cls(workloads, frozenset(routed), frozenset(touched), frozenset(moving), notes, drifted - touched, left)
+
+
+def _left(plan: Plan, outcomes: tuple[Outcome, ...] | None) -> Iterator[str]:
+    """Whose changes are held, failed, or (in a plan) still to be made."""
+    yield from (held.change.owner if held.change else held.subject for held in plan.held)
+    if outcomes is None:
+        yield from (change.owner for change in plan.changes)
+    yield from (outcome.change.owner for outcome in outcomes or () if not outcome.applied)
 
 
 def _notes(plan: Plan, outcomes: tuple[Outcome, ...] | None) -> Iterator[tuple[str, str]]:
@@ -202,6 +214,8 @@ def _status(view: View, index: _Index, name: str, previous: EndpointStatus | Non
         ever_ready=word in EVER_READY or bool(previous and previous.ever_ready and serving),
         targets=owner.targets if owner and owner.targets else (previous.targets if previous else ()),
         versions=owner.versions if owner else {},
+        drifted=name in index.drifted,
+        settled=name not in index.unsettled,
     )
 
 

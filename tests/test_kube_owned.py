@@ -49,8 +49,8 @@ def _part(text: str) -> tuple[str, dict[str, Any], str]:
     return name, {}, member
 
 
-def owned(*paths: str, alone: bool = True) -> Owned:
-    return Owned(fields_of(json.dumps(held(*paths))), alone)
+def owned(*paths: str, doubt: str = "") -> Owned:
+    return Owned(fields_of(json.dumps(held(*paths))), doubt)
 
 
 def body(api_version: str = APPS, **parts: Any) -> Any:
@@ -219,6 +219,7 @@ ENTRIES: dict[str, tuple[tuple[ManagedFields, ...], bool, Decision]] = {
     "another version": ((entry("spec.a", api_version="apps/v1beta1"),), False, DIFFERS),
     "two of our name": ((OURS, entry("spec.z", operation="Update")), False, UNSURE),
     "two of our name, and a field lost": ((entry("spec.z"), entry("spec.a", operation="Update")), False, DIFFERS),
+    "another's two, which the server would join": ((OURS, *[entry("spec.z", manager="helm", operation="Update")] * 2), True, UNSURE),
     "only through a subresource": ((entry("spec.a", subresource="scale"),), False, DIFFERS),
 }
 
@@ -311,8 +312,8 @@ def test_a_doubt_that_the_server_settled_is_no_change_and_one_that_it_did_not_is
 
 
 def test_a_doubt_without_a_field_of_its_own_shows_everything() -> None:
-    assert changes_of({"a": 1}, {"a": 1}, owned("spec.a", alone=False), settled=True) == {}
-    assert "/spec" in changes_of({"a": 1}, {"a": 1}, owned("spec.a", alone=False))
+    assert changes_of({"a": 1}, {"a": 1}, owned("spec.a", doubt="x"), settled=True) == {}
+    assert "/spec" in changes_of({"a": 1}, {"a": 1}, owned("spec.a", doubt="x"))
 
 
 leaves = st.sampled_from([0, 1, 2, True, False, "", "1", "x", None, 1.0, [], {}, ["a"], ["a", "b"], {"k": "v"}])

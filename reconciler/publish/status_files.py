@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from reconciler.report.conditions import conditions_of
 from reconciler.report.json_form import time_text
 from reconciler.report.markdown import status_readme
 from reconciler.report.model import EndpointStatus, Report
@@ -124,6 +125,7 @@ def _document(status: EndpointStatus) -> dict[str, Json]:
         "replicas": [
             {"name": item.name, "state": item.state.value, "reason": item.reason, "message": item.message} for item in status.replicas
         ],
+        "conditions": [{"type": one.type, "status": one.status, "reason": one.reason} for one in conditions_of(status)],
     }
 
 

@@ -144,6 +144,17 @@ class ReplicaForm(TypedDict):
     node: str
 
 
+ConditionType = Literal["Ready", "Reconciling", "Stalled", "Degraded", "RoutePublished", "Drifted", "Reconciled"]
+
+
+class ConditionForm(TypedDict):
+    """Ready, Reconciling and Stalled mean what Kubernetes tools mean by them."""
+
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+
+
 class EndpointForm(TypedDict):
     owner: str
     status: str
@@ -158,6 +169,7 @@ class EndpointForm(TypedDict):
     targets: list[str]
     versions: dict[str, str]
     replicas: list[ReplicaForm]
+    conditions: list[ConditionForm]
 
 
 class DaemonForm(TypedDict):

@@ -10,8 +10,11 @@ from typing import Final, Literal, cast
 
 from reconciler.change import ABSENT, Change, FieldChange, Held, Operation, Outcome, Plan, Rebind, Replace, Trip, Update
 from reconciler.errors import Problem, Severity
+from reconciler.report.conditions import conditions_of
 from reconciler.report.forms import (
     Action,
+    ConditionForm,
+    ConditionType,
     DriftForm,
     EffectsForm,
     EndpointForm,
@@ -113,6 +116,9 @@ def endpoint_form(status: EndpointStatus) -> EndpointForm:
         replicas=[
             ReplicaForm(name=item.name, state=item.state.value, reason=item.reason, message=item.message, node=item.node)
             for item in status.replicas
+        ],
+        conditions=[
+            ConditionForm(type=cast(ConditionType, one.type), status=one.status, reason=one.reason) for one in conditions_of(status)
         ],
     )
 

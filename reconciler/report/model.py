@@ -17,7 +17,8 @@ class EndpointStatus:
 
     since: when word or reason last changed, seconds since the epoch. revision: the commit that was last applied to it.
     routed: a route for it is published. ever_ready: it has been Ready at least once since it was created.
-    replicas: failing ones first.
+    replicas: failing ones first. drifted: something of it was changed on its target, not in the repo. settled: nothing of it is left to
+    do or held at this revision.
     """
 
     owner: str
@@ -34,6 +35,8 @@ class EndpointStatus:
     ever_ready: bool = False
     targets: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    drifted: bool = False
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,8 @@ def _status(value: Json) -> EndpointStatus:
         ever_ready=found["ever_ready"] is True,
         targets=tuple(map(_text, _items(found["targets"]))),
         versions={name: _text(version) for name, version in _mapping(found["versions"]).items()},
+        drifted=found.get("drifted") is True,  # records of before had neither
+        settled=found.get("settled") is not False,
     )
 
 

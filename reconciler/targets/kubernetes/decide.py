@@ -26,6 +26,7 @@ from reconciler.targets.kubernetes.fieldwalk import Decision
 from reconciler.targets.kubernetes.gather import Found
 from reconciler.targets.kubernetes.inventory import ApplySet
 from reconciler.targets.kubernetes.kinds import KINDS, MANAGER, path_of
+from reconciler.targets.kubernetes.labels import APPLYSET_PART_OF, DIGEST
 from reconciler.targets.kubernetes.mark import mark_of, marked, unmarked
 from reconciler.targets.kubernetes.owned import check, owned_by, unchanged
 from reconciler.targets.kubernetes.projection import live_view
@@ -165,7 +166,17 @@ def _differing(resource: Resource, found: Found, body: Mapping[str, Json], docum
     entries = found.item.meta.managed_fields
     view = live_view(body, document, owned_by(entries, MANAGER, KINDS[resource.key.kind].api_version))
     written = {pointer: str(who) for pointer, who in writers(body, view, entries, MANAGER).items()}
-    return Told(unmarked(view), written, tuple(_others(resource, found, document)))
+    shown = unmarked(view)
+    if shown == resource.manifest and (torn := _torn(body, view)):
+        shown = {**shown, "mark": {"not as written": torn}}
+    return Told(shown, written, tuple(_others(resource, found, document)))
+
+
+def _torn(body: Mapping[str, Json], view: Mapping[str, Json]) -> list[Json]:
+    """What of our mark somebody changed although the rest is as it was. Without the set's label the object would be lost to us."""
+    pairs = (("labels", APPLYSET_PART_OF), ("annotations", DIGEST))
+    wanted, live = _mapping(body["metadata"]), _mapping(view.get("metadata"))
+    return [name for place, name in pairs if _mapping(wanted[place]).get(name) != _mapping(live.get(place)).get(name)]
 
 
 def _has_others(one: Item) -> bool:

@@ -9,7 +9,7 @@ The decision may be UNSURE too often. It is never NOOP where the server would ch
 the server judge it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -41,11 +41,11 @@ class Verdict:
 class Owned:
     """What the live object says that our manager applied. fields: None where nothing counts as ours.
 
-    alone: our name stands in no other entry. Where it does, somebody writes under our name.
+    doubt: why the entries, whatever we own, leave something for an apply to change; "" where they do not.
     """
 
     fields: Names | None = None
-    alone: bool = True
+    doubt: str = ""
 
 
 NOOP: Final = Verdict(Decision.NOOP)
@@ -59,9 +59,18 @@ def entry_of(entries: Iterable["ManagedFields"], manager: str, api_version: str)
 
 def owned_by(entries: Iterable["ManagedFields"], manager: str, api_version: str) -> Owned:
     """What we own. A field set of another apiVersion counts for nothing: the next apply writes it anew."""
+    entries = tuple(entries)
     ours = [entry for entry in entries if entry.manager == manager and not entry.subresource]
     applied = [entry for entry in ours if entry.operation == APPLY and entry.api_version == api_version]
-    return Owned(fields_of(bytes(applied[0].fields_v1)) if len(applied) == 1 else None, len(ours) == 1)
+    return Owned(fields_of(bytes(applied[0].fields_v1)) if len(applied) == 1 else None, _doubt(entries, len(ours) == 1))
+
+
+def _doubt(entries: Sequence["ManagedFields"], alone: bool) -> str:
+    if not alone:
+        return "somebody else writes under our name"
+    writers = {(entry.manager, entry.operation, entry.api_version, entry.subresource) for entry in entries}
+    # a scale through the subresource by somebody who also writes the object: the server leaves two, and joins them at its next write
+    return "" if len(writers) == len(entries) else "one writer has two entries, which an apply would join"
 
 
 def verdict(wanted: Manifest, live: Mapping[str, Json], owned: Owned) -> Verdict:
@@ -74,7 +83,7 @@ def verdict(wanted: Manifest, live: Mapping[str, Json], owned: Owned) -> Verdict
     found = walk_names(body_of(wanted), live, owned.fields, is_typed(wanted))
     if found is not None:
         return Verdict(found.decision, pointer(found.path), found.why)
-    return NOOP if owned.alone else Verdict(Decision.UNSURE, "", "somebody else writes under our name")
+    return Verdict(Decision.UNSURE, "", owned.doubt) if owned.doubt else NOOP
 
 
 def check(wanted: Manifest, live: Mapping[str, Json], entries: Iterable["ManagedFields"], manager: str) -> Verdict:

@@ -56,10 +56,12 @@ def read(
     events = events_of(client, _puzzling(sight, now), pool)
     live: dict[ResourceKey, LiveResource] = {}
     notes: list[str] = []
+    lived_in = {key.namespace for key in shown if key.kind not in KEPT_KINDS}
     for key in sorted(shown):
         found = sight.objects[key]
         if key not in wanted and key.kind in KEPT_KINDS and found.item.meta.annotations.get(ASKED) != "enabled":
-            notes.append(f"{key} is not declared any more and stays: annotate it {ASKED}=enabled to have it deleted")
+            if key.kind != "Namespace" or key.namespace not in lived_in:  # what is blocked by a mistake lives on in it
+                notes.append(f"{key} is not declared any more and stays: annotate it {ASKED}=enabled to have it deleted")
             continue
         seen = Seen(found, marks[key], version_of(found, prints[key]))
         live[key] = live_of(seen, told.get(key) or Told(as_applied(found)), sight, events, now)

@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +68,7 @@ class KubernetesTarget:
         self._pool = ThreadPoolExecutor(WIDE, thread_name_prefix=f"kubernetes-{settings.name}")
         self._memory = Memory(context.folder, settings.name)
         self._sight: Sight | None = None
+        self._watches: Watches | None = None
         self._closed = threading.Event()
 
     def read(self, wanted: Mapping[ResourceKey, Resource]) -> Observation:
@@ -75,7 +77,13 @@ class KubernetesTarget:
             self._memory.knows(self._client.where)
         observation, self._sight = read(self._client, self._applyset, wanted, self._memory.verified, self._pool, self._context.now())
         self._memory.save()
-        return observation
+        return replace(observation, notes=(*observation.notes, *self._unwatched()))
+
+    def _unwatched(self) -> Iterator[str]:
+        """A hint that is missing is no error: it costs the time to the next poll."""
+        for kind, problem in sorted(self._watches.refused.items()) if self._watches else ():
+            why = ", ".join(part for part in (problem.what, problem.why, problem.todo) if part)
+            yield f"{self._settings.name}: {kind}s are not watched, so their changes show a poll later: {why}"
 
     @contextlib.contextmanager
     def session(self, plan: Sequence[Change]) -> Iterator[Writer]:
@@ -103,6 +111,7 @@ class KubernetesTarget:
     def changed(self) -> Iterator[None]:
         """Yields when a workload, its readiness or its addresses changed; also when watching fails and works again."""
         with Watches(self._client, self._applyset) as watches:
+            self._watches = watches
             while not self._closed.is_set():
                 if watches.wait(LOOK):
                     yield

@@ -3,17 +3,19 @@
 Workloads and EndpointSlices of ours, each by a thread of its own, begun at the version of a LIST and kept alive by bookmarks. A watch that
 ends is begun again where it stopped; where the server has forgotten that place (410), or nobody knows what was missed, the LIST is done
 anew and counts as a change. What it brings is never used: the next pass reads by LIST, so a hint too many costs a pass and a lost one a
-poll's wait.
+poll's wait. A watch that is refused (a right is missing) ends nothing, and is told: without it everything comes a poll later.
 """
 
 import contextlib
 import threading
+import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
 import msgspec
 
-from reconciler.errors import TargetError
+from reconciler.errors import Problem, TargetError, TargetRefused
 from reconciler.targets.kubernetes.client import KubeClient
 from reconciler.targets.kubernetes.failures import EXPIRED
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
@@ -45,6 +47,7 @@ class Watches:
         self._client, self._selector = client, f"{PART_OF}={applyset.id}"
         self._news, self._ended = threading.Event(), threading.Event()
         self._open: dict[str, Watch] = {}
+        self._refused: dict[str, Problem] = {}
         self._threads = [threading.Thread(target=self._follow, args=(kind,), name=f"watch-{kind}", daemon=True) for kind in kinds]
 
     def __enter__(self) -> "Watches":
@@ -59,6 +62,11 @@ class Watches:
         for thread in self._threads:
             thread.join(5)
 
+    @property
+    def refused(self) -> Mapping[str, Problem]:
+        """Kinds that cannot be watched until somebody does something, and why."""
+        return dict(self._refused)
+
     def wait(self, seconds: float) -> bool:
         """Did something change, now or within these seconds?"""
         heard = self._news.wait(seconds)
@@ -68,6 +76,7 @@ class Watches:
     def _follow(self, kind: str) -> None:
         version, pause = "", FIRST_PAUSE
         while not self._ended.is_set():
+            begun = time.monotonic()
             try:
                 if not version:
                     version = self._version(kind)
@@ -75,6 +84,10 @@ class Watches:
                 version, pause = self._hear(kind, version), FIRST_PAUSE
             except TargetError as error:
                 version = ""
+                if isinstance(error, TargetRefused):
+                    self._refused[kind] = error.problem
+                if time.monotonic() - begun > LONGEST_PAUSE:  # it went well for long
+                    pause = FIRST_PAUSE
                 if error.problem.code != EXPIRED and not self._ended.wait(pause):
                     pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -87,7 +100,8 @@ class Watches:
         """One watch to its end, at whose version the next one begins. Raises TargetError."""
         with contextlib.closing(self._client.watch(path_of(kind), version, selector=self._selector, accept=NAMES_ONLY)) as watch:
             self._open[kind] = watch
-            for line in watch:
+            self._refused.pop(kind, None)
+            for line in () if self._ended.is_set() else watch:  # it may have ended while this one was opened
                 heard = watch_line(line, f"the WATCH of {kind}s")
                 version = item(heard.object, f"the WATCH of {kind}s").meta.resource_version or version
                 if heard.type != BOOKMARK:
