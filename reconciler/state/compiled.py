@@ -32,15 +32,21 @@ class Compiled:
 
     def __init__(self, folder: Path, program: str) -> None:
         self._folder, self._program = folder / FOLDER, program
+        self._last: tuple[tuple[str, str, Remembered], Desired] | None = None
 
     def find(self, revision: str, root: str, remembered: Remembered) -> Desired | None:
-        """What this commit compiled to, or None."""
+        """What this commit compiled to, or None. A daemon asks at every pass, so what was found last is not read again."""
         if revision == UNCOMMITTED:
             return None
+        asked = (revision, root, remembered)
+        if self._last is not None and self._last[0] == asked:
+            return self._last[1]
         try:
-            return _unpacked(msgspec.msgpack.decode(self._path(revision, root, remembered).read_bytes()))
+            found = _unpacked(msgspec.msgpack.decode(self._path(revision, root, remembered).read_bytes()))
         except (OSError, msgspec.DecodeError, TypeError, ValueError, KeyError):
             return None
+        self._last = (asked, found)
+        return found
 
     def keep(self, revision: str, root: str, remembered: Remembered, desired: Desired) -> None:
         """Nothing is kept where there is no state folder yet, or its disk is full: that costs the next command's time."""

@@ -129,8 +129,15 @@ class Site:
         raise AssertionError
 
     def ready(self, *names: str) -> Report:
-        """Apply until every endpoint (these, where some are named) is Ready."""
-        return self.apply(lambda report: all(one.word is Health.READY for one in report.statuses if not names or name_of(one) in names))
+        """Apply until every endpoint (these, where some are named) is Ready, and the gateway has an address of each of its replicas."""
+        return self.apply(lambda report: all(self._is_up(one) for one in report.statuses if not names or name_of(one) in names))
+
+    def _is_up(self, found: EndpointStatus) -> bool:
+        """A replica is Ready a moment before its address stands in an EndpointSlice."""
+        if found.word is not Health.READY or not found.routed or self.cluster not in found.targets:
+            return found.word is Health.READY
+        _, workspace, name = found.owner.split("/")
+        return len(self.addresses(name, workspace)) == found.ready
 
     def until(self, word: Health, reason: str = "", name: str = "chat") -> EndpointStatus:
         """Passes until an endpoint has this word (and reason)."""
@@ -179,16 +186,16 @@ class Site:
         found = self.api.request("GET", path_of("Pod", self.namespace), labelSelector=f"reconciler.dev/endpoint={name}")
         return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
 
-    def route(self, name: str = "chat") -> Object | None:
+    def route(self, name: str = "chat", workspace: str = WORKSPACE) -> Object | None:
         """What the gateway has of this endpoint, or None."""
         with suppress(FileNotFoundError):
             state = json.loads((self.folder / "state" / "gateway" / "state.json").read_text())
-            found: Object | None = state["routes"].get(f"{WORKSPACE}/{name}")
+            found: Object | None = state["routes"].get(f"{workspace}/{name}")
             return found
         return None
 
-    def addresses(self, name: str = "chat") -> list[str]:
-        route = self.route(name)
+    def addresses(self, name: str = "chat", workspace: str = WORKSPACE) -> list[str]:
+        route = self.route(name, workspace)
         return sorted(host for backend in (route or {"addresses": []})["addresses"] for host in backend["hosts"])
 
     def requests(self, action: Callable[[], object]) -> list[Entry]:
@@ -343,13 +350,16 @@ def _make_repo(site: Site, endpoints: Sequence[str], cluster: Object) -> None:
 
 
 def clean(site: Site) -> None:
-    """Whatever the test left. What holds an object back is the test's own to let go of."""
-    for name in names(site, path_of("Namespace"), lambda name: name.startswith(site.namespace_of(""))):
-        site.api.request("DELETE", path_of("Namespace", "", name))
+    """Whatever the test left. What holds an object back is the test's own to let go of; but no controller here frees a claim."""
+    for namespace in names(site, path_of("Namespace"), lambda name: name.startswith(site.namespace_of(""))):
+        for claim in names(site, path_of("PersistentVolumeClaim", namespace)):
+            path = path_of("PersistentVolumeClaim", namespace, claim)
+            site.api.request("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+        site.api.request("DELETE", path_of("Namespace", "", namespace))
     for name in names(site, path_of("ConfigMap", SYSTEM), lambda name: name.endswith(site.id)):
         site.api.request("DELETE", path_of("ConfigMap", SYSTEM, name))
 
 
-def names(site: Site, path: str, ours: Callable[[str], bool]) -> list[str]:
+def names(site: Site, path: str, ours: Callable[[str], bool] = lambda name: True) -> list[str]:
     found = (one["metadata"]["name"] for one in site.api.request("GET", path)["items"])
     return [name for name in found if ours(name)]

@@ -104,7 +104,8 @@ class Decider:
         return marked(resource.manifest, resource.mark(claim.instance, claim.repo), self._applyset.id)
 
     def _name(self, resource: Resource) -> str:
-        return f"{resource.digest} {resource.owner} {resource.protect} {self._applyset.claim.repo}"
+        claim = self._applyset.claim
+        return f"{resource.digest} {resource.owner} {resource.protect} {claim.instance} {claim.repo}"
 
     def _decide(self, resource: Resource, found: Found, live: bytes) -> Told:
         body = self.body(resource)

@@ -8,7 +8,7 @@ poll's wait. A watch that is refused (a right is missing) ends nothing, and is t
 
 import contextlib
 import threading
-import time
+import urllib.parse
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
@@ -21,22 +21,27 @@ from reconciler.targets.kubernetes.failures import EXPIRED
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
 from reconciler.targets.kubernetes.kinds import path_of
 from reconciler.targets.kubernetes.settings import LWS
-from reconciler.targets.kubernetes.shapes import item, watch_line
+from reconciler.targets.kubernetes.shapes import decoded, watch_line
 from reconciler.targets.kubernetes.stream import Watch
 
 FIRST_PAUSE: Final = 0.5  # seconds before a failed watch is begun again, doubled up to the longest
-LONGEST_PAUSE: Final = 30.0
+LONGEST_PAUSE: Final = 8.0  # a try costs two small requests, and what is missed meanwhile waits for the next poll
 NAMES_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 LIST_OF_NAMES: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 BOOKMARK: Final = "BOOKMARK"
 
 
-class ListVersion(msgspec.Struct):
-    metadata: "VersionOnly"
-
-
 class VersionOnly(msgspec.Struct, rename="camel"):
     resource_version: str = ""
+
+
+class Versioned(msgspec.Struct):
+    """A list, an object, or the bookmark of none: it has no name."""
+
+    metadata: VersionOnly
+
+
+VERSIONED: Final = msgspec.json.Decoder(Versioned)
 
 
 class Watches:
@@ -48,6 +53,7 @@ class Watches:
         self._news, self._ended = threading.Event(), threading.Event()
         self._open: dict[str, Watch] = {}
         self._refused: dict[str, Problem] = {}
+        self._pauses: dict[str, float] = {}
         self._threads = [threading.Thread(target=self._follow, args=(kind,), name=f"watch-{kind}", daemon=True) for kind in kinds]
 
     def __enter__(self) -> "Watches":
@@ -74,27 +80,33 @@ class Watches:
         return heard
 
     def _follow(self, kind: str) -> None:
-        version, pause = "", FIRST_PAUSE
+        version = ""
         while not self._ended.is_set():
-            begun = time.monotonic()
             try:
                 if not version:
                     version = self._version(kind)
                     self._news.set()  # what happened before is not known
-                version, pause = self._hear(kind, version), FIRST_PAUSE
+                before, version = version, self._hear(kind, version)
+                if version == before:  # not even a bookmark: it ended at once
+                    self._pause(kind)
             except TargetError as error:
                 version = ""
                 if isinstance(error, TargetRefused):
                     self._refused[kind] = error.problem
-                if time.monotonic() - begun > LONGEST_PAUSE:  # it went well for long
-                    pause = FIRST_PAUSE
-                if error.problem.code != EXPIRED and not self._ended.wait(pause):
-                    pause = min(2 * pause, LONGEST_PAUSE)
+                if error.problem.code != EXPIRED:
+                    self._pause(kind)
+
+    def _pause(self, kind: str) -> None:
+        """Longer each time, until something was heard."""
+        pause = self._pauses.get(kind, FIRST_PAUSE)
+        self._pauses[kind] = min(2 * pause, LONGEST_PAUSE)
+        self._ended.wait(pause)
 
     def _version(self, kind: str) -> str:
-        """Where to begin: the version of a LIST of one."""
-        page = next(self._client.list_pages(path_of(kind), self._selector, accept=LIST_OF_NAMES))
-        return msgspec.json.decode(page, type=ListVersion).metadata.resource_version
+        """Where to begin: the version of a LIST, of which the first name is enough."""
+        query = urllib.parse.urlencode({"limit": 1, "labelSelector": self._selector})
+        page = self._client.get(f"{path_of(kind)}?{query}", accept=LIST_OF_NAMES)
+        return decoded(VERSIONED, page, f"the LIST of {kind}s").metadata.resource_version
 
     def _hear(self, kind: str, version: str) -> str:
         """One watch to its end, at whose version the next one begins. Raises TargetError."""
@@ -103,7 +115,8 @@ class Watches:
             self._refused.pop(kind, None)
             for line in () if self._ended.is_set() else watch:  # it may have ended while this one was opened
                 heard = watch_line(line, f"the WATCH of {kind}s")
-                version = item(heard.object, f"the WATCH of {kind}s").meta.resource_version or version
+                version = decoded(VERSIONED, heard.object, f"the WATCH of {kind}s").metadata.resource_version or version
+                self._pauses.pop(kind, None)
                 if heard.type != BOOKMARK:
                     self._news.set()
         return version

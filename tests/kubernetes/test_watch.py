@@ -1,0 +1,344 @@
+"""`reconciler run` hears of replicas by WATCH: what becomes ready or goes reaches the gateway's files at once, without a plan to review.
+
+Git is polled every ten minutes here, so that nothing but a watch explains a change within seconds. Between daemon and API server stands a
+proxy that breaks what a test wants broken; where the server itself is started again, its controllers are played by hand.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from structlog import get_logger
+
+from reconciler.daemon.control import ask
+from reconciler.daemon.watch import Watchers
+from reconciler.desired import TargetSpec
+from reconciler.targets.kubernetes.client import STRATEGIC, KubeClient
+from reconciler.targets.kubernetes.inventory import ApplySet
+from reconciler.targets.kubernetes.kinds import path_of
+from reconciler.targets.kubernetes.kubeconfig import read_file
+from reconciler.targets.kubernetes.settings import KubernetesSettings
+from reconciler.targets.kubernetes.stream import Watch
+from reconciler.targets.kubernetes.target import open_target
+from reconciler.targets.kubernetes.watch import Watches
+from reconciler.targets.own_store import variable_of
+from reconciler.targets.protocol import Claim, Context
+from tests.kubernetes.client_parts import user_of
+from tests.kubernetes.fault_proxy import FaultProxy, Reply, Seen, first
+from tests.kubernetes.kube_site import Object, Site, opened, wait_until
+from tests.kubernetes.raw_api import MERGE
+from tests.served_site import COMMAND
+from tools.controlplane import ControlPlane
+
+PROMPT: Final = 15.0  # seconds: it takes one or two on a machine that nobody else uses
+WATCHED: Final = ("deployments", "endpointslices")
+FORGOTTEN: Final = b'{"type":"ERROR","object":{"kind":"Status","status":"Failure","reason":"Expired","code":410,"message":"too old"}}\n'
+
+
+@dataclass
+class Running:
+    """A site whose daemon runs. log: what it says, an event as JSON per line."""
+
+    site: Site
+    log: Path
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def said(self, since: int = 0) -> set[str]:
+        """Names of the events from that number on."""
+        return {event["event"] for event in self.events()[since:]}
+
+    def settle(self) -> None:
+        """Until a pass finds nothing to do: then only a hint, or the poll in ten minutes, begins another."""
+        wait_until(lambda: "No changes at " in str(ask(self.site.where.state, {"op": "trigger"}, 60).get("text")), "it finds no rest")
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """What happens inside of the block is heard, and changes addresses: not a thing in the cluster, and nothing that is reviewed."""
+        self.settle()
+        before, mark = len(self.events()), self.site.plane.audit_log.mark()
+        yield
+        wait_until(lambda: "addresses_changed" in self.said(before), "nothing is said about addresses")
+        assert not {"change_applied", "change_failed", "pass_triggered"} & self.said(before)
+        assert [entry for entry in self.site.plane.audited(mark) if entry.write] == []
+
+    def promptly(self, addresses: Callable[[], list[str]]) -> None:
+        """The gateway has what the cluster has."""
+        end = time.monotonic() + PROMPT
+        while self.site.addresses() != addresses():
+            assert time.monotonic() < end, f"{self.site.addresses()} is not {addresses()}"
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def daemon(site: Site, **environment: str) -> Iterator[Running]:
+    """`reconciler run`, a process of its own."""
+    words = ("run", "--interval", "10m", "--no-publish", "--log", "json", "--repo", str(site.repo), "--state", str(site.where.state))
+    log = site.folder / "run.log"
+    with log.open("wb") as out:
+        child = subprocess.Popen([*COMMAND, *words], cwd=site.folder, env={**os.environ, **environment}, stdout=out, stderr=out)
+    running = Running(site, log)
+    try:
+        wait_until(lambda: "pass_finished" in running.said(), "no pass was finished")
+        yield running
+    finally:
+        child.terminate()
+        try:
+            child.wait(20)
+        finally:
+            child.kill()
+            child.wait()
+
+
+def ready(pod: Object) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+
+
+# --- with controllers -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def proxy(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(control_plane.url, control_plane.ca, tmp_path_factory.mktemp("proxy"))
+    with contextlib.closing(proxy):
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def standing(control_plane: ControlPlane, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One endpoint of two replicas, that serves."""
+    with opened(control_plane, tmp_path_factory.mktemp("watch")) as site:
+        site.change(replicas=2)
+        site.ready()
+        through = proxy.kubeconfig(user_of(control_plane)).read_text()
+        with daemon(site, **{variable_of(site.cluster): through}) as running:
+            wait_until(lambda: watches(proxy) >= len(WATCHED), "nothing is watched")
+            yield running
+
+
+@pytest.fixture
+def running(standing: Running, proxy: FaultProxy) -> Iterator[Running]:
+    yield standing
+    proxy.rule = None
+
+
+def is_watch(seen: Seen) -> bool:
+    return seen.query.get("watch") == "true"
+
+
+def watches(proxy: FaultProxy) -> int:
+    """How many have come to the proxy so far."""
+    return sum(is_watch(seen) for seen in proxy.seen)
+
+
+def asked_of(proxy: FaultProxy, one: ApplySet) -> tuple[list[Seen], list[Seen]]:
+    """The watches and the lists of this set."""
+    seen = [seen for seen in proxy.seen if one.id in seen.query.get("labelSelector", "")]
+    return [one for one in seen if is_watch(one)], [one for one in seen if one.is_list]
+
+
+def serving(site: Site) -> list[str]:
+    """Addresses of the replicas that are ready, as the API server has them."""
+    return sorted(f"{pod['status']['podIP']}:8000" for pod in site.pods() if ready(pod))
+
+
+@contextlib.contextmanager
+def one_replica(site: Site) -> Iterator[None]:
+    """Somebody deletes a replica, and no other can come in its place inside of the block."""
+    site.kubectl("create", "quota", "one", "--hard=pods=1")
+    site.api.request("DELETE", path_of("Pod", site.namespace, site.pods()[0]["metadata"]["name"]))
+    yield
+    site.kubectl("delete", "quota", "one")
+    wait_until(lambda: len(serving(site)) == 2, "no other pod came")
+
+
+def set_ready(site: Site, pod: Object, value: str) -> None:
+    conditions = [{"type": name, "status": value} for name in ("ContainersReady", "Ready")]
+    path = path_of("Pod", site.namespace, pod["metadata"]["name"])
+    site.api.request("PATCH", f"{path}/status", {"status": {"conditions": conditions}}, STRATEGIC)
+
+
+def test_a_replica_that_stops_answering_leaves_and_comes_back(running: Running) -> None:
+    site = running.site
+    with running.heard(), one_unready(running.site):
+        running.promptly(lambda: serving(site))
+        assert len(site.addresses()) == 1
+    running.promptly(lambda: serving(site))
+    assert len(site.addresses()) == 2
+
+
+@contextlib.contextmanager
+def one_unready(site: Site) -> Iterator[None]:
+    """A replica does not answer inside of the block."""
+    (pod, _) = site.pods()
+    set_ready(site, pod, "False")
+    yield
+    set_ready(site, pod, "True")
+
+
+def test_a_replica_that_is_deleted_leaves_and_another_comes(running: Running) -> None:
+    site = running.site
+    with running.heard(), one_replica(site):
+        running.promptly(lambda: serving(site))
+        assert len(site.addresses()) == 1
+    running.promptly(lambda: serving(site))
+    assert len(site.addresses()) == 2
+
+
+ANSWERS: Final = {
+    "410": Reply(410, reason="Expired"),
+    "410, said in the stream": Reply(200, body=FORGOTTEN),
+    "429": Reply(429, {"Retry-After": "1"}),
+    "500": Reply(500),
+    "an end": Reply(200, body=b""),
+    "half an event": Reply(200, body=FORGOTTEN[:40]),
+    "something else": Reply(200, {"Content-Type": "text/html"}, b"<html>\n"),
+}
+
+
+@pytest.mark.parametrize("answer", ["reset", *ANSWERS])
+def test_a_watch_that_breaks_is_begun_again(running: Running, proxy: FaultProxy, answer: str) -> None:
+    """And the next one, where the server refuses that, too."""
+    running.settle()
+    before, broken = watches(proxy), 0 if answer == "reset" else 2
+    proxy.rule = first(broken, ANSWERS.get(answer, Reply(500)), is_watch)
+    proxy.drop()
+    wait_until(lambda: watches(proxy) >= before + broken + len(WATCHED), "it is not watched again")
+
+    with running.heard(), one_unready(running.site):
+        running.promptly(lambda: serving(running.site))
+    running.promptly(lambda: serving(running.site))
+
+
+def test_what_happens_while_the_server_cannot_be_reached_is_seen_afterwards(running: Running, proxy: FaultProxy) -> None:
+    site = running.site
+    (pod, _) = site.pods()
+    with running.heard():
+        with proxy.refusing():
+            set_ready(site, pod, "False")
+            wait_until(lambda: len(serving(site)) == 1)
+        running.promptly(lambda: serving(site))
+    with running.heard():
+        set_ready(site, pod, "True")
+        running.promptly(lambda: serving(site))
+
+
+# --- without them -----------------------------------------------------------------------------------------------------------------------
+
+
+def make_replica(site: Site) -> None:
+    """What the controllers would make of the Deployment and its Service: a pod, and its address."""
+    labels = site.live()["spec"]["template"]["metadata"]["labels"]
+    pod = {"metadata": {"name": "chat-1", "labels": labels}, "spec": {"containers": [{"name": "server", "image": "example.org/i:1"}]}}
+    made = site.api.request("POST", path_of("Pod", site.namespace), pod)
+    site.api.request("PATCH", f"{path_of('Pod', site.namespace, 'chat-1')}/status", {"status": {"phase": "Running"}}, MERGE)
+    set_ready(site, made, "True")
+    service = {**site.live("Service")["metadata"]["labels"], "kubernetes.io/service-name": "chat"}
+    ports = [{"name": "http", "port": 8000, "protocol": "TCP"}]
+    slices = {"metadata": {"name": "chat-1", "labels": service}, "addressType": "IPv4", "ports": ports, "endpoints": [endpoint("10.1.0.1")]}
+    site.api.request("POST", path_of("EndpointSlice", site.namespace), slices)
+
+
+def endpoint(address: str) -> Object:
+    return {"addresses": [address], "conditions": {"ready": True}}
+
+
+def move_replica(site: Site, address: str) -> None:
+    site.api.request("PATCH", path_of("EndpointSlice", site.namespace, "chat-1"), {"endpoints": [endpoint(address)]}, MERGE)
+
+
+def test_a_server_that_is_started_again_is_watched_again(start_control_plane: Callable[..., ControlPlane], tmp_path: Path) -> None:
+    plane = start_control_plane("api")
+    with opened(plane, tmp_path) as site:
+        site.once()
+        make_replica(site)
+        site.apply(lambda report: bool(site.addresses()))
+        with daemon(site) as running:
+            with running.heard():
+                move_replica(site, "10.1.0.2")
+                running.promptly(lambda: ["10.1.0.2:8000"])
+            plane.processes.kill("kube-apiserver")
+            plane.restart("kube-apiserver")
+            site.api.close()  # its connection is of the old life
+            move_replica(site, "10.1.0.3")
+            running.promptly(lambda: ["10.1.0.3:8000"])
+            with running.heard():
+                move_replica(site, "10.1.0.4")
+                running.promptly(lambda: ["10.1.0.4:8000"])
+
+
+# --- the watches themselves -------------------------------------------------------------------------------------------------------------
+
+
+class Hasty(KubeClient):
+    """Whose watches end after three seconds, for good reason: the server sends a bookmark shortly before."""
+
+    def watch(self, *words: str, **options: Any) -> Watch:
+        return super().watch(*words, **options | {"timeout": 3.0})
+
+
+def test_a_bookmark_moves_a_watch_on_and_is_no_news(control_plane: ControlPlane, proxy: FaultProxy, namespace: str) -> None:
+    """So that a quiet set is not listed again: each watch begins where the bookmarks of the last one ended."""
+    nobody = ApplySet(KubernetesSettings(namespace), Claim("default", "root"))
+    with contextlib.closing(Hasty(read_file(proxy.kubeconfig(user_of(control_plane))))) as client, Watches(client, nobody) as watched:
+        wait_until(lambda: len(asked_of(proxy, nobody)[0]) == 2)
+        watched.wait(0)  # of what happened before, nothing is known
+        control_plane.kubectl("create", "namespace", namespace)  # the versions of everything move on
+        wait_until(lambda: len(asked_of(proxy, nobody)[0]) == 6)
+        assert not watched.wait(0)
+
+    begun, lists = asked_of(proxy, nobody)
+    for path in {seen.path for seen in begun}:
+        first, *_, last = (int(seen.query["resourceVersion"]) for seen in begun if seen.path == path)
+        assert first < last
+    assert len(lists) == 2
+
+
+class Stale(KubeClient):
+    """Whose first two watches begin where nothing is known any more."""
+
+    left = 2
+
+    def watch(self, path: str, resource_version: str, **options: Any) -> Watch:
+        version, self.left = ("1" if self.left else resource_version), max(0, self.left - 1)
+        return super().watch(path, version, **options)
+
+
+def test_what_the_server_has_forgotten_is_listed_anew_at_once(control_plane: ControlPlane, proxy: FaultProxy, namespace: str) -> None:
+    """The server's own 410."""
+    nobody = ApplySet(KubernetesSettings(namespace), Claim("default", "root"))
+    with contextlib.closing(Stale(read_file(proxy.kubeconfig(user_of(control_plane))))) as client, Watches(client, nobody):
+        wait_until(lambda: len(asked_of(proxy, nobody)[0]) == 4)
+
+    begun, lists = asked_of(proxy, nobody)
+    assert [seen.query["resourceVersion"] for seen in begun].count("1") == 2
+    assert len(lists) == 4
+
+
+def test_a_target_that_is_closed_ends_its_threads(control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable_of("here"), control_plane.user_kubeconfig.read_text())
+    spec = TargetSpec("here", "kubernetes", {"kubeconfigRef": {"name": "here", "key": ""}})
+    target = open_target(spec, Context(tmp_path, Claim("default", "root"), True, time.time))
+    rung = threading.Event()
+    watchers = Watchers(lambda name: rung.set(), get_logger())
+    watchers.follow({"here": target})
+    assert rung.wait(PROMPT)
+    assert {"watch-here", "watch-Deployment", "watch-EndpointSlice"} <= named("watch-")
+
+    watchers.follow({})
+    target.close()
+    wait_until(lambda: not named("watch-") and not named("kubernetes-here"), "threads are left")
+
+
+def named(beginning: str) -> set[str]:
+    """Names of threads."""
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith(beginning)}
