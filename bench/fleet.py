@@ -14,6 +14,14 @@ kind: ApiKey
 metadata: {{name: ci, workspace: {workspace}}}
 spec: {{owner: ci@example.com, credentials: [{{id: {id}, sha256: {sha256}}}]}}
 """
+KUBERNETES: Final = """apiVersion: reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {{name: {cluster}}}
+spec:
+  type: kubernetes
+  kubernetes: {{kubeconfigRef: {{name: {cluster}}}, namespacePrefix: {cluster}-}}
+  modelCaches: [{{name: models, hostPath: /srv/models}}]
+"""
 
 
 def write(folder: Path, endpoints: int) -> None:
@@ -29,8 +37,35 @@ def write(folder: Path, endpoints: int) -> None:
             _team(place, team)
         text = chat.replace("name: chat", f"name: chat-{member}").replace("workspace: team-a", f"workspace: team-{team}")
         (place / f"chat-{member}.yaml").write_text(text)
-    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "A fleet")):
-        subprocess.run([*GIT, *words], cwd=folder, check=True, stdin=subprocess.DEVNULL)
+    git(folder, "init", "-q", "-b", "main")
+    commit(folder, "A fleet")
+
+
+def write_kubernetes(folder: Path, endpoints: int, cluster: str) -> None:
+    """The same endpoints on a Kubernetes cluster and no gateway in front (so no keys), in namespaces `<cluster>-team-0` and so on."""
+    write(folder, endpoints)
+    (folder / "clusters" / "local.yaml").unlink()
+    (folder / "clusters" / f"{cluster}.yaml").write_text(KUBERNETES.format(cluster=cluster))
+    shutil.rmtree(folder / "gateways")
+    for key in folder.rglob("key.yaml"):
+        key.unlink()
+    for chat in endpoints_of(folder):
+        chat.write_text(chat.read_text().replace("cluster: local", f"cluster: {cluster}"))
+    commit(folder, "On Kubernetes")
+
+
+def endpoints_of(folder: Path) -> list[Path]:
+    """The endpoints' files, in order."""
+    return sorted((folder / "workspaces").rglob("chat-*.yaml"))
+
+
+def commit(folder: Path, message: str) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", message)
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run([*GIT, *words], cwd=folder, check=True, stdin=subprocess.DEVNULL)
 
 
 def _team(place: Path, team: int) -> None:
