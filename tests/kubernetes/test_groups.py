@@ -105,7 +105,6 @@ def test_from_one_machine_to_several_and_back_without_the_route_ever_going(site:
     site.gone("LeaderWorkerSet", SET)
 
 
-@pytest.mark.xfail(strict=True, reason="a change above an immutable field (the whole subGroupPolicy) is not seen to hold it")
 def test_the_size_of_a_sub_group_cannot_change_so_the_plan_says_replace(site: Site) -> None:
     """We render none: somebody who writes under our name set it."""
     site.change(parallelism={"nodes": 2, "pipeline": 2})

@@ -133,7 +133,7 @@ RULES: Final = TargetRules(
     routes=frozenset(),
     immutable={
         "Deployment": ("/spec/selector",),
-        "LeaderWorkerSet": ("/spec/leaderWorkerTemplate/subGroupPolicy/subGroupSize",),
+        "LeaderWorkerSet": ("/spec/leaderWorkerTemplate/subGroupPolicy",),
         "Service": ("/spec/clusterIP", "/spec/clusterIPs"),
         "PersistentVolumeClaim": ("/spec/accessModes", "/spec/storageClassName"),
     },
