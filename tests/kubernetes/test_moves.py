@@ -4,7 +4,6 @@ The order is that of the servers' own audit logs. Where the gateway sends reques
 """
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from reconciler.resource import Health
 from reconciler.targets.kubernetes.kinds import path_of
 from reconciler.targets.own_store import variable_of
 from tests.kubernetes.kube_site import WORKSPACE, Object, Site, changes, held, opened, status_of, text_of, wait_until
+from tests.kubernetes.pod_history import history, pods_of
 from tests.kubernetes.raw_api import RawApi
 from tests.real.ray_cluster import STUB, ask
 from tools import controlplane
@@ -227,6 +227,7 @@ def both(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Site]:
         )
         site.commit("two clusters, one engine")
         try:
+            site.once()  # as long as it takes: it starts Ray
             site.ready()
             yield site
         finally:
@@ -265,42 +266,6 @@ def test_from_kubernetes_to_ray_and_back(both: Site) -> None:
 def site(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Site]:
     with opened(control_plane, tmp_path) as site:
         yield site
-
-
-@dataclass
-class Counts:
-    """Of the pods of an endpoint that are not on their way out, over some time."""
-
-    seen: set[str]
-    fewest_ready: int
-    most: int
-
-
-def history(site: Site, before: Object) -> Counts:
-    """What became of the pods since that LIST, event by event as the server tells it."""
-    pods = {pod["metadata"]["uid"]: is_ready(pod) for pod in before["items"]}
-    found = Counts(set(pods), sum(pods.values()), len(pods))
-    version = before["metadata"]["resourceVersion"]
-    for line in site.plane.get(f"{path_of('Pod', site.namespace)}?watch=1&resourceVersion={version}&timeoutSeconds=1").splitlines():
-        event = json.loads(line)
-        assert event["type"] in ("ADDED", "MODIFIED", "DELETED"), event
-        pod = event["object"]
-        pods.pop(pod["metadata"]["uid"], None)
-        if event["type"] != "DELETED" and "deletionTimestamp" not in pod["metadata"]:
-            pods[pod["metadata"]["uid"]] = is_ready(pod)
-        found.seen |= set(pods)
-        found.fewest_ready = min(found.fewest_ready, sum(pods.values()))
-        found.most = max(found.most, len(pods))
-    return found
-
-
-def is_ready(pod: Object) -> bool:
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"].get("conditions", ()))
-
-
-def pods_of(site: Site) -> Object:
-    found: Object = site.api.request("GET", path_of("Pod", site.namespace))
-    return found
 
 
 def test_another_number_restarts_nothing(site: Site) -> None:

@@ -34,6 +34,7 @@ from reconciler.targets.protocol import Claim, Context
 from tests.kubernetes.client_parts import user_of
 from tests.kubernetes.fault_proxy import FaultProxy, Reply, Seen, first
 from tests.kubernetes.kube_site import Object, Site, opened, wait_until
+from tests.kubernetes.pod_history import is_ready
 from tests.kubernetes.raw_api import MERGE
 from tests.served_site import COMMAND
 from tools.controlplane import ControlPlane
@@ -99,10 +100,6 @@ def daemon(site: Site, **environment: str) -> Iterator[Running]:
             child.wait()
 
 
-def ready(pod: Object) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
-
-
 # --- with controllers -------------------------------------------------------------------------------------------------------------------
 
 
@@ -148,7 +145,7 @@ def asked_of(proxy: FaultProxy, one: ApplySet) -> tuple[list[Seen], list[Seen]]:
 
 def serving(site: Site) -> list[str]:
     """Addresses of the replicas that are ready, as the API server has them."""
-    return sorted(f"{pod['status']['podIP']}:8000" for pod in site.pods() if ready(pod))
+    return sorted(f"{pod['status']['podIP']}:8000" for pod in site.pods() if is_ready(pod))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A site on real nodes: the example's repo with its endpoints on Kubernetes, `reconciler run` as a process of its own, a real Envoy before them.
+"""A site on real nodes: the example's repo with its endpoints on Kubernetes, `reconciler run` in a process of its own, a real Envoy.
 
 The daemon has the kubeconfig of the ordinary user `reconciler`. The example's local Ray has the same models, so that an endpoint moves
 between the two by its line `cluster:`; it is declared only while a test needs it (`with_ray`). Differences to the example, all of them for
@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,11 @@ UNPULLABLE = {"missing": MISSING, "denied": DENIED}  # further versions of the e
 class NodeStage(Stage):
     """With what opens the cluster in the reconciler's own store."""
 
-    secrets: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
-        return Stage.environment.fget(self) | self.secrets  # type: ignore[attr-defined]
+        return super().environment | self.secrets
 
 
 @dataclass
@@ -61,7 +61,7 @@ class NodeSite:
     stage: NodeStage
     nodes: Nodes
     gateway: Gateway
-    key: str = ""
+    key: str = field(default="", repr=False)
 
     @property
     def gateway_file(self) -> Path:
@@ -194,19 +194,27 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def site(nodes: Nodes) -> Iterator[NodeSite]:
     """Everything declared, the daemon running; afterwards nothing of it is left, on this machine or in the cluster."""
-    stage = NodeStage(Path(tempfile.mkdtemp(prefix="rcl-e2e-")), Screen())
-    stage.secrets = {variable_of(CLUSTER): nodes.user_kubeconfig.read_text()}
-    try:
+    stage = NodeStage(
+        Path(tempfile.mkdtemp(prefix="rcl-e2e-")), Screen(), secrets={variable_of(CLUSTER): nodes.user_kubeconfig.read_text()}
+    )
+    with ExitStack() as ending:
+        ending.callback(_forget, nodes)
+        ending.callback(_clear, stage)
         for name in ("home", "tmp"):
             (stage.folder / name).mkdir()
         found = _prepared(stage, nodes)
         stage.start_daemon()
         yield found
-    finally:
-        left = stage.clear()
-        nodes.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
-        nodes.kubectl("delete", "configmap", "-n", "reconciler-system", f"reconciler-default.{CLUSTER}", "--ignore-not-found")
+
+
+def _clear(stage: Stage) -> None:
+    left = stage.clear()
     assert left == []
+
+
+def _forget(nodes: Nodes) -> None:
+    nodes.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+    nodes.kubectl("delete", "configmap", "-n", "reconciler-system", f"reconciler-default.{CLUSTER}", "--ignore-not-found")
 
 
 def _prepared(stage: NodeStage, nodes: Nodes) -> NodeSite:

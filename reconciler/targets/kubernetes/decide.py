@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from reconciler.errors import TargetError
-from reconciler.resource import Json, Manifest, Resource, ResourceKey
+from reconciler.resource import Json, LiveResource, Manifest, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
 from reconciler.targets.kubernetes.authors import additions, writers
 from reconciler.targets.kubernetes.body import encoded
@@ -25,14 +25,16 @@ from reconciler.targets.kubernetes.client import KubeClient
 from reconciler.targets.kubernetes.fieldwalk import Decision
 from reconciler.targets.kubernetes.gather import Found
 from reconciler.targets.kubernetes.inventory import ApplySet
-from reconciler.targets.kubernetes.kinds import KINDS, MANAGER, path_of
+from reconciler.targets.kubernetes.kinds import HANDOVER_MANAGER, KINDS, MANAGER, path_of
 from reconciler.targets.kubernetes.labels import APPLYSET_PART_OF, DIGEST
-from reconciler.targets.kubernetes.mark import mark_of, marked, unmarked
+from reconciler.targets.kubernetes.mark import marked, unmarked
+from reconciler.targets.kubernetes.memo import Memo, Pages
 from reconciler.targets.kubernetes.owned import check, owned_by, unchanged
 from reconciler.targets.kubernetes.projection import live_view
-from reconciler.targets.kubernetes.shapes import Item
+from reconciler.targets.kubernetes.shapes import EndpointSlice, Item, Pod
 
-QUIET: Final = frozenset({MANAGER, "kube-controller-manager", "kube-scheduler", "kubelet", "keda-operator", "lws"})  # write what is theirs
+# Write what is theirs, or what we hand over to an autoscaler.
+QUIET: Final = frozenset({MANAGER, HANDOVER_MANAGER, "kube-controller-manager", "kube-scheduler", "kubelet", "keda-operator", "lws"})
 
 
 class Same(Enum):
@@ -45,10 +47,14 @@ class Same(Enum):
 
 @dataclass(slots=True)
 class Verified:
-    """What was found equal before: key -> (fingerprint of the live object, digest of what was wanted, rewritten by admission?)."""
+    """What was found equal before: key -> (fingerprint of the live object, digest of what was wanted, rewritten by admission?). And what
+    this process made before: pages, told, live."""
 
     known: dict[ResourceKey, tuple[bytes, str, bool]] = field(default_factory=dict)
     changed: bool = False
+    pages: Pages = field(default_factory=Pages)
+    told: Memo[tuple[Found, Resource], "Told"] = field(default_factory=Memo)
+    live: Memo["Seen", LiveResource] = field(default_factory=Memo)
 
     def same(self, key: ResourceKey, live: bytes, wanted: str) -> Same | None:
         found = self.known.get(key)
@@ -61,10 +67,11 @@ class Verified:
         self.changed = True
 
     def keep(self, keys: Iterable[ResourceKey]) -> None:
-        """Forget everything else."""
+        """Forget everything else that was compared."""
         gone = self.known.keys() - set(keys)
         for key in gone:
             del self.known[key]
+        self.told.keep(keys)
         self.changed = self.changed or bool(gone)
 
 
@@ -77,52 +84,63 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object with everything that is looked at beside it, but for the clock and events."""
+
+    found: Found
+    told: Told
+    pods: tuple[Pod, ...] = ()
+    slices: tuple[EndpointSlice, ...] = ()
+
+
 class Decider:
     """One pass's comparisons at one cluster."""
 
     def __init__(self, client: KubeClient, applyset: ApplySet, verified: Verified, pool: Executor) -> None:
         self._client, self._applyset, self._verified, self._pool = client, applyset, verified, pool
 
-    def tell(
-        self, wanted: Mapping[ResourceKey, Resource], found: Mapping[ResourceKey, Found], prints: Mapping[ResourceKey, bytes]
-    ) -> dict[ResourceKey, Told]:
-        """For every wanted resource that is there, whoever has it. prints: the fingerprint of each found object."""
+    def tell(self, wanted: Mapping[ResourceKey, Resource], found: Mapping[ResourceKey, Found]) -> dict[ResourceKey, Told]:
+        """For every wanted resource that is there, whoever has it."""
         here = {key: (wanted[key], found[key]) for key in wanted if key in found}
-        told, open_questions = {}, {}
-        for key, (resource, one) in here.items():
-            same = self._verified.same(key, prints[key], self._name(resource)) if one.whole else None
-            if same is None:
-                open_questions[key] = (resource, one)
-            else:
-                told[key] = self._as_wanted(resource, one, same)
-        decided = self._pool.map(lambda pair: self._decide(pair[0], pair[1], prints[pair[0].key]), open_questions.values())
-        return told | dict(zip(open_questions, decided, strict=True))
+        known = {key: self._known(*pair) for key, pair in here.items()}
+        open_questions = {key: here[key] for key, told in known.items() if told is None}
+        decided = self._pool.map(lambda pair: self._decide(*pair), open_questions.values())
+        return {key: told for key, told in known.items() if told} | dict(zip(open_questions, decided, strict=True))
 
     def body(self, resource: Resource) -> dict[str, Json]:
         """What is applied: the manifest with our mark."""
         claim = self._applyset.claim
         return marked(resource.manifest, resource.mark(claim.instance, claim.repo), self._applyset.id)
 
+    def _known(self, resource: Resource, found: Found) -> Told | None:
+        """What was decided before; None for what was never equal, or is not any more."""
+        if (told := self._verified.told.recall(resource.key, (found, resource))) is not None:
+            return told
+        same = self._verified.same(resource.key, found.fingerprint, self._name(resource)) if found.whole else None
+        if same is None:
+            return None
+        return self._verified.told.remember(resource.key, (found, resource), self._as_wanted(resource, found, same))
+
     def _name(self, resource: Resource) -> str:
         claim = self._applyset.claim
         return f"{resource.digest} {resource.owner} {resource.protect} {claim.instance} {claim.repo}"
 
-    def _decide(self, resource: Resource, found: Found, live: bytes) -> Told:
+    def _decide(self, resource: Resource, found: Found) -> Told:
         body = self.body(resource)
         document = whole_of(found)
         same = self._same(resource, found, body, document)
         if same is Same.DIFFERENT:
             return _differing(resource, found, body, document)
-        self._verified.remember(resource.key, live, self._name(resource), same)
+        self._verified.remember(resource.key, found.fingerprint, self._name(resource), same)
         return self._as_wanted(resource, found, same, document)
 
     def _same(self, resource: Resource, found: Found, body: Mapping[str, Json], document: Mapping[str, Json]) -> Same:
         decision = check(body, document, found.item.meta.managed_fields, MANAGER).decision
         if decision is Decision.NOOP:
             return Same.EQUAL
-        mark = mark_of(found.item.meta.labels, found.item.meta.annotations)
         claim = self._applyset.claim
-        declared = mark != resource.mark(claim.instance, claim.repo)
+        declared = found.mark != resource.mark(claim.instance, claim.repo)
         if found.item.meta.deletion_timestamp or (decision is Decision.DIFFERS and declared):
             return Same.DIFFERENT
         if not self._would_stay(resource, found, body, document):

@@ -2,25 +2,28 @@
 
 What carries our ApplySet's label comes with the LIST of its kind, for the whole cluster. A wanted name that is not among it may still be
 held by somebody, so it is looked for: by GET, or, where many of one kind are missing, by one LIST of names per namespace. Nothing of a
-namespace that does not exist is looked for. In a pass without changes the requests are the pages of the LISTs and nothing else.
+namespace that does not exist is looked for. In a pass without changes the requests are the pages of the LISTs and nothing else, and a page
+that says what it said last time is not decoded again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeVar
 
 from reconciler.errors import TargetError
-from reconciler.resource import ResourceKey
+from reconciler.resource import Mark, ResourceKey
 from reconciler.targets.kubernetes.address import Address, address_of, key_of
 from reconciler.targets.kubernetes.client import KubeClient
 from reconciler.targets.kubernetes.failures import KIND_MISSING
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet, Parent
-from reconciler.targets.kubernetes.kinds import KINDS, path_of
+from reconciler.targets.kubernetes.kinds import KINDS, MANAGER, path_of
 from reconciler.targets.kubernetes.labels import ENDPOINT, INSTANCE, MANAGED_BY
 from reconciler.targets.kubernetes.mark import mark_of
+from reconciler.targets.kubernetes.memo import Pages
 from reconciler.targets.kubernetes.settings import KEDA, LWS, PROMETHEUS_OPERATOR, KubernetesSettings
-from reconciler.targets.kubernetes.shapes import EVENTS, PODS, SLICES, EndpointSlice, Event, Item, Pod, item, items, rows
+from reconciler.targets.kubernetes.shapes import EVENTS, PODS, SLICES, EndpointSlice, Event, Item, Pod, fingerprint, item, items, rows
 from reconciler.targets.protocol import Claim
 
 CUSTOM: Final[Mapping[str, str]] = {"LeaderWorkerSet": LWS, "ScaledObject": KEDA, "PodMonitor": PROMETHEUS_OPERATOR}
@@ -31,13 +34,28 @@ SERVICE_NAME: Final = "kubernetes.io/service-name"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Found:
-    """An object that is there. whole: False where only its metadata was asked for."""
+    """An object that is there. whole: False where only its metadata was asked for. What follows from it is computed once, and as long as
+    its page stays the same, once for all passes."""
 
     key: ResourceKey
     item: Item
     whole: bool = True
+
+    @cached_property
+    def mark(self) -> Mark | None:
+        return mark_of(self.item.meta.labels, self.item.meta.annotations)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """Of all that we have an opinion on."""
+        return fingerprint(self.item, MANAGER)
+
+    @cached_property
+    def version(self) -> str:
+        """`<uid> <resourceVersion> <fingerprint>`: which object, in which state, and what of that state we have an opinion on."""
+        return f"{self.item.meta.uid} {self.item.meta.resource_version} {self.fingerprint.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +72,20 @@ class Sight:
     def members(self, claim: Claim, set_id: str) -> Iterator[ResourceKey]:
         """The keys of what carries our mark, and is of this set: another declaration of the same server has a set of its own."""
         for key, found in self.objects.items():
-            mark = mark_of(found.item.meta.labels, found.item.meta.annotations)
+            mark = found.mark
             ours = mark is not None and (mark.instance, mark.repo) == (claim.instance, claim.repo)
             if ours and found.item.meta.labels.get(PART_OF) == set_id:
                 yield key
 
 
-def gather(client: KubeClient, applyset: ApplySet, wanted: Iterable[ResourceKey], pool: Executor) -> Sight:
-    """The reading. Raises TargetError: a LIST that failed, or stopped half-way, is an error and never a shorter list."""
+def gather(client: KubeClient, applyset: ApplySet, wanted: Iterable[ResourceKey], known: Pages, pool: Executor) -> Sight:
+    """The reading. known: what the last one decoded. Raises TargetError: a LIST that failed, or stopped half-way, is an error and never a
+    shorter list."""
     settings = applyset.settings
     kinds = [kind for kind, known in KINDS.items() if known.written and (not known.custom or settings.can(CUSTOM[kind]))]
-    listed = {kind: pool.submit(_listed, client, kind, _selector(kind, applyset)) for kind in kinds}
-    pods = pool.submit(_pods, client)
-    slices = pool.submit(_slices, client, applyset)
+    listed = {kind: pool.submit(_listed, client, applyset, kind, known) for kind in kinds}
+    pods = pool.submit(_pods, client, known)
+    slices = pool.submit(_slices, client, applyset, known)
 
     objects: dict[ResourceKey, Found] = {}
     absent: list[str] = []
@@ -76,11 +95,11 @@ def gather(client: KubeClient, applyset: ApplySet, wanted: Iterable[ResourceKey]
         if found is None:
             absent.append(kind)
         for one in found or ():
-            if kind == "ConfigMap" and (one.meta.namespace, one.meta.name) == (settings.namespace, applyset.name):
-                parent = applyset.parent_of(one.meta.annotations, one.meta.resource_version)
+            meta = one.item.meta
+            if kind == "ConfigMap" and (meta.namespace, meta.name) == (settings.namespace, applyset.name):
+                parent = applyset.parent_of(meta.annotations, meta.resource_version)
             else:
-                key = key_of(settings, kind, one.meta.namespace, one.meta.name)
-                objects[key] = Found(key, one)
+                objects[one.key] = one
     applyset.check(parent)
     objects |= _looked_for(client, settings, objects, wanted, absent, pool)
     return Sight(objects, parent, pods.result(), slices.result(), tuple(absent))
@@ -93,10 +112,16 @@ def _selector(kind: str, applyset: ApplySet) -> str:
     return f"{INSTANCE}={applyset.claim.instance}" if kind == "ConfigMap" else f"{PART_OF}={applyset.id}"
 
 
-def _listed(client: KubeClient, kind: str, selector: str) -> list[Item] | None:
+def _listed(client: KubeClient, applyset: ApplySet, kind: str, known: Pages) -> list[Found] | None:
     """Every object of a kind; None where the cluster has no such kind, which only a CRD may lack."""
+    settings = applyset.settings
+
+    def found(page: bytes) -> Iterator[Found]:
+        for one in items(page, f"the LIST of {kind}s"):
+            yield Found(key_of(settings, kind, one.meta.namespace, one.meta.name), one)
+
     try:
-        return list(_pages(client.list_pages(path_of(kind), selector, limit=PAGE), lambda page: items(page, f"the LIST of {kind}s")))
+        return known.decoded(kind, client.list_pages(path_of(kind), _selector(kind, applyset), limit=PAGE), found)
     except TargetError as error:
         if KINDS[kind].custom and error.problem.code == KIND_MISSING:
             return None
@@ -108,15 +133,15 @@ def _pages(pages: Iterator[bytes], decode: Callable[[bytes], Sequence[T]]) -> It
         yield from decode(page)
 
 
-def _pods(client: KubeClient) -> dict[tuple[str, str], tuple[Pod, ...]]:
+def _pods(client: KubeClient, known: Pages) -> dict[tuple[str, str], tuple[Pod, ...]]:
     pages = client.list_pages(path_of("Pod"), f"{MANAGED_BY}=reconciler", limit=PAGE)
-    return _grouped(_pages(pages, lambda page: rows(PODS, page, "the LIST of Pods")), ENDPOINT)
+    return _grouped(known.decoded("Pod", pages, lambda page: rows(PODS, page, "the LIST of Pods")), ENDPOINT)
 
 
-def _slices(client: KubeClient, applyset: ApplySet) -> dict[tuple[str, str], tuple[EndpointSlice, ...]]:
+def _slices(client: KubeClient, applyset: ApplySet, known: Pages) -> dict[tuple[str, str], tuple[EndpointSlice, ...]]:
     """Slices carry their Service's labels, so that ours select them too."""
     pages = client.list_pages(path_of("EndpointSlice"), f"{PART_OF}={applyset.id}", limit=PAGE)
-    return _grouped(_pages(pages, lambda page: rows(SLICES, page, "the LIST of EndpointSlices")), SERVICE_NAME)
+    return _grouped(known.decoded("EndpointSlice", pages, lambda page: rows(SLICES, page, "the LIST of EndpointSlices")), SERVICE_NAME)
 
 
 Labelled = TypeVar("Labelled", Pod, EndpointSlice)
@@ -140,9 +165,10 @@ def _looked_for(
     """What holds a wanted name without being of our set: somebody else's, or ours with its label stripped."""
     groups: dict[tuple[str, str], list[Address]] = {}
     for key in wanted:
+        if key in known or key.kind in absent or key.kind == "Namespace":
+            continue
         address = address_of(settings, key)
-        there = not address.namespace or _namespace_key(settings, address.namespace) in known
-        if key not in known and there and key.kind not in absent and key.kind != "Namespace":
+        if not address.namespace or _namespace_key(settings, address.namespace) in known:
             groups.setdefault((address.kind, address.namespace), []).append(address)
     asked = [
         pool.submit(_by_list if len(group) > FEW else _one_by_one, client, settings, kind, namespace, [one.name for one in group])

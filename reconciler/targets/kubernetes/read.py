@@ -7,23 +7,21 @@ been written by us (a copy, a restored backup) is kept.
 
 from collections.abc import Iterable, Mapping, Set
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from reconciler.errors import Problem
-from reconciler.resource import LiveResource, Mark, Observation, Resource, ResourceKey, Serving
+from reconciler.resource import LiveResource, Observation, Resource, ResourceKey, Serving
 from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.decide import Decider, Told, Verified, as_applied
+from reconciler.targets.kubernetes.decide import Decider, Seen, Told, Verified, as_applied
 from reconciler.targets.kubernetes.failures import KIND_MISSING
 from reconciler.targets.kubernetes.gather import CUSTOM, Found, Sight, events_of, gather
 from reconciler.targets.kubernetes.health import addresses_of, needs_events, serving_of
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
 from reconciler.targets.kubernetes.kinds import MANAGER
 from reconciler.targets.kubernetes.labels import OWNER_NAME
-from reconciler.targets.kubernetes.mark import mark_of
-from reconciler.targets.kubernetes.shapes import EndpointSlice, Event, Pod, deployment, fingerprint, leader_worker_set
+from reconciler.targets.kubernetes.shapes import EndpointSlice, Event, Pod, deployment, leader_worker_set
 
 PORT: Final = "http"  # name of the Service's port that routes use
 ASKED: Final = "reconciler.dev/prune"  # annotation: "enabled" lets a kept kind go, "disabled" keeps anything
@@ -43,18 +41,17 @@ def read(
     client: KubeClient, applyset: ApplySet, wanted: Mapping[ResourceKey, Resource], verified: Verified, pool: Executor, now: float
 ) -> tuple[Observation, Sight]:
     """The observation, and the sight that the writer goes on from. Raises TargetError."""
-    sight = gather(client, applyset, wanted, pool)
-    marks = {key: mark_of(found.item.meta.labels, found.item.meta.annotations) for key, found in sight.objects.items()}
+    sight = gather(client, applyset, wanted, verified.pages, pool)
     ours, set_id = applyset.claim.instance, applyset.id
     members = (
-        key for key, mark in marks.items() if mark and mark.instance == ours and sight.objects[key].item.meta.labels.get(PART_OF) == set_id
+        key
+        for key, found in sight.objects.items()
+        if found.mark and found.mark.instance == ours and found.item.meta.labels.get(PART_OF) == set_id
     )
     shown = {*members, *(wanted.keys() & sight.objects.keys())}  # all namespaces are listed: those of another set are not ours
-    prints = {key: fingerprint(sight.objects[key].item, MANAGER) for key in shown}
-    told = Decider(client, applyset, verified, pool).tell(wanted, sight.objects, prints)
+    told = Decider(client, applyset, verified, pool).tell(wanted, sight.objects)
     verified.keep(wanted)
-    events = events_of(client, _puzzling(sight, now), pool)
-    live: dict[ResourceKey, LiveResource] = {}
+    seen: dict[ResourceKey, Seen] = {}
     notes: list[str] = []
     lived_in = {key.namespace for key in shown if key.kind not in KEPT_KINDS}
     for key in sorted(shown):
@@ -63,32 +60,54 @@ def read(
             if key.kind != "Namespace" or key.namespace not in lived_in:  # what is blocked by a mistake lives on in it
                 notes.append(f"{key} is not declared any more and stays: annotate it {ASKED}=enabled to have it deleted")
             continue
-        seen = Seen(found, marks[key], version_of(found, prints[key]))
-        live[key] = live_of(seen, told.get(key) or Told(as_applied(found)), sight, events, now)
-        notes += told[key].notes if key in told else ()
-        if live[key].leaving:
+        seen[key] = _seen(found, told.get(key) or Told(as_applied(found)), sight)
+        notes += seen[key].told.notes
+        if found.item.meta.deletion_timestamp is not None:
             notes.append(f"{key} is being deleted by the cluster")
+    live = _live(client, verified, seen, sight, pool, now)
     return Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=tuple(notes)), sight
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An object with what was computed of it once."""
+def _live(
+    client: KubeClient, verified: Verified, seen: Mapping[ResourceKey, Seen], sight: Sight, pool: Executor, now: float
+) -> dict[ResourceKey, LiveResource]:
+    """Each as a LiveResource: the one of the last pass, where nothing that it was made of has changed and time changes nothing either."""
+    known = {key: verified.live.recall(key, one) for key, one in seen.items()}
+    settled = {pod.metadata.uid for key, one in seen.items() if known[key] for pod in one.pods}
+    events = events_of(client, _puzzling(sight, settled, now), pool)
+    live = {key: known[key] or live_of(one, events, now) for key, one in seen.items()}
+    for key, one in live.items():
+        if known[key] is None and _settled(one):
+            verified.live.remember(key, seen[key], one)
+    verified.live.keep(live)
+    return live
 
-    found: Found
-    mark: Mark | None
-    version: str
+
+def _seen(found: Found, told: Told, sight: Sight) -> Seen:
+    if found.key.kind not in WORKLOADS:
+        return Seen(found, told)
+    meta = found.item.meta
+    place = meta.namespace, meta.labels.get(OWNER_NAME, meta.name)
+    return Seen(found, told, sight.pods.get(place, ()), sight.slices.get(place, ()))
 
 
-def live_of(seen: Seen, told: Told, sight: Sight, events: Mapping[str, tuple[Event, ...]], now: float) -> LiveResource:
-    found, meta = seen.found, seen.found.item.meta
-    facts = _serving(found, sight, events, now) if found.key.kind in WORKLOADS else None
+def _settled(live: LiveResource) -> bool:
+    """Nothing of it depends on the clock or on events: all replicas are there and serve, or it has none."""
+    facts = live.serving
+    if facts is None:
+        return True
+    return 0 < facts.ready == facts.desired == len(facts.replicas) and not (facts.rollout or facts.deleting)
+
+
+def live_of(seen: Seen, events: Mapping[str, tuple[Event, ...]], now: float) -> LiveResource:
+    found, told, meta = seen.found, seen.told, seen.found.item.meta
+    facts = _serving(seen, events, now) if found.key.kind in WORKLOADS else None
     return LiveResource(
         key=found.key,
         manifest=told.manifest,
-        mark=seen.mark,
-        version=seen.version,
-        addresses=_addresses(found, sight) if facts else (),
+        mark=found.mark,
+        version=found.version,
+        addresses=_addresses(seen) if facts else (),
         serving=facts,
         message=facts.message if facts else "",
         writers=told.writers,
@@ -97,28 +116,16 @@ def live_of(seen: Seen, told: Told, sight: Sight, events: Mapping[str, tuple[Eve
     )
 
 
-def version_of(found: Found, live: bytes) -> str:
-    """`<uid> <resourceVersion> <fingerprint>`: which object, in which state, and what of that state we have an opinion on."""
-    meta = found.item.meta
-    return f"{meta.uid} {meta.resource_version} {live.hex()}"
+def _serving(seen: Seen, events: Mapping[str, tuple[Event, ...]], now: float) -> Serving:
+    found, kind = seen.found.item, seen.found.key.kind
+    workload = deployment(found) if kind == "Deployment" else leader_worker_set(found)
+    return serving_of(workload, _of_kind(seen.pods, kind), events, now)
 
 
-def _serving(found: Found, sight: Sight, events: Mapping[str, tuple[Event, ...]], now: float) -> Serving:
-    meta = found.item.meta
-    endpoint = meta.labels.get(OWNER_NAME, meta.name)
-    pods = _of_kind(sight.pods.get((meta.namespace, endpoint), ()), found.key.kind)
-    workload = deployment(found.item) if found.key.kind == "Deployment" else leader_worker_set(found.item)
-    return serving_of(workload, pods, events, now)
-
-
-def _addresses(found: Found, sight: Sight) -> tuple[str, ...]:
+def _addresses(seen: Seen) -> tuple[str, ...]:
     """Of the ready replicas of this workload. While a Deployment and a group follow each other, their Service has the pods of both."""
-    meta = found.item.meta
-    endpoint = meta.labels.get(OWNER_NAME, meta.name)
-    pods = sight.pods.get((meta.namespace, endpoint), ())
-    slices = sight.slices.get((meta.namespace, endpoint), ())
-    others = {pod.metadata.uid for pod in pods} - {pod.metadata.uid for pod in _of_kind(pods, found.key.kind)}
-    return addresses_of((_without(one, others) for one in slices) if others else slices, PORT)
+    others = {pod.metadata.uid for pod in seen.pods} - {pod.metadata.uid for pod in _of_kind(seen.pods, seen.found.key.kind)}
+    return addresses_of((_without(one, others) for one in seen.slices) if others else seen.slices, PORT)
 
 
 def _of_kind(pods: Iterable[Pod], kind: str) -> tuple[Pod, ...]:
@@ -138,7 +145,7 @@ def _kept(found: Found) -> str:
     if found.key.kind in KEPT_KINDS and meta.annotations.get(ASKED) != "enabled":
         return f"a {found.key.kind} is never deleted unless it is annotated {ASKED}=enabled"
     for name, values in KEEPING.items():
-        if set(meta.annotations.get(name, "").split(",")) & values:
+        if name in meta.annotations and set(meta.annotations[name].split(",")) & values:
             return f"its annotation {name}={meta.annotations[name]} says to keep it"
     if any(owner.controller for owner in meta.owner_references):
         return f"{meta.owner_references[0].kind} {meta.owner_references[0].name} owns it, although it carries our labels"
@@ -147,9 +154,9 @@ def _kept(found: Found) -> str:
     return ""
 
 
-def _puzzling(sight: Sight, now: float) -> Iterable[tuple[str, str]]:
-    """(namespace, uid) of the pods whose reason stands in events only."""
-    pods = {pod.metadata.uid: pod for group in sight.pods.values() for pod in group}
+def _puzzling(sight: Sight, settled: Set[str], now: float) -> Iterable[tuple[str, str]]:
+    """(namespace, uid) of the pods whose reason stands in events only. settled: uids of those of which all is known."""
+    pods = {pod.metadata.uid: pod for group in sight.pods.values() for pod in group if pod.metadata.uid not in settled}
     return [(pods[uid].metadata.namespace, uid) for uid in needs_events(pods.values(), now)]
 
 

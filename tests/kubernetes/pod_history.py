@@ -1,0 +1,44 @@
+"""What became of an endpoint's pods over some time, event by event as the server tells it: a look now and then would miss the worst."""
+
+import json
+from dataclasses import dataclass
+
+from reconciler.targets.kubernetes.kinds import path_of
+from tests.kubernetes.kube_site import Object, Site
+
+
+@dataclass
+class Counts:
+    """Of pods that are not on their way out. seen: their uids."""
+
+    seen: set[str]
+    fewest_ready: int
+    most: int
+
+
+def pods_of(site: Site) -> Object:
+    """The LIST from which a history begins."""
+    found: Object = site.api.request("GET", path_of("Pod", site.namespace))
+    return found
+
+
+def history(site: Site, before: Object) -> Counts:
+    """From that LIST until now."""
+    pods = {pod["metadata"]["uid"]: is_ready(pod) for pod in before["items"]}
+    found = Counts(set(pods), sum(pods.values()), len(pods))
+    version = before["metadata"]["resourceVersion"]
+    for line in site.plane.get(f"{path_of('Pod', site.namespace)}?watch=1&resourceVersion={version}&timeoutSeconds=1").splitlines():
+        event = json.loads(line)
+        assert event["type"] in ("ADDED", "MODIFIED", "DELETED"), event
+        pod = event["object"]
+        pods.pop(pod["metadata"]["uid"], None)
+        if event["type"] != "DELETED" and "deletionTimestamp" not in pod["metadata"]:
+            pods[pod["metadata"]["uid"]] = is_ready(pod)
+        found.seen |= set(pods)
+        found.fewest_ready = min(found.fewest_ready, sum(pods.values()))
+        found.most = max(found.most, len(pods))
+    return found
+
+
+def is_ready(pod: Object) -> bool:
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"].get("conditions", ()))
