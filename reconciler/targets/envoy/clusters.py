@@ -32,9 +32,10 @@ OUTLIERS: Final[dict[str, Json]] = {
     "enforcing_consecutive_5xx": 0,
     "enforcing_success_rate": 0,
     "interval": "5s",
-    "base_ejection_time": "15s",
+    "base_ejection_time": "30s",
     "max_ejection_percent": 50,
 }
+KEEPALIVE: Final[Json] = {"keepalive_time": 5, "keepalive_interval": 3, "keepalive_probes": 3}  # seconds; given up after 14
 MANY: Final = 10000
 PROTOCOL: Final = "extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -65,7 +66,9 @@ def _cluster(name: str, entry: RouteEntry, addresses: tuple[str, ...]) -> Json:
         name=name,
         # V4_PREFERRED: the default asks for IPv6 first, and what answers on IPv4 only is then unreachable
         **({"type": "STATIC"} if static else {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
-        connect_timeout="5s",
+        connect_timeout="2s",
+        # a node that lost its power resets nothing: without these probes a request to it hangs until its route's time-out
+        upstream_connection_options={"tcp_keepalive": KEEPALIVE},
         circuit_breakers=_breakers(),
         outlier_detection=OUTLIERS,
         load_assignment={"cluster_name": name, "endpoints": [{"lb_endpoints": [_endpoint(*host) for host in hosts]}] if hosts else []},

@@ -154,8 +154,8 @@ def _crashes(seen: Seen, container: ContainerStatus) -> bool:
 
 def _suspect(seen: Seen, running: Running | None, last: Terminated | None) -> bool:
     """Is it up again after a crash, and not yet further than the run that crashed? Once it was Ready in this run it is."""
-    if running is None or last is None or last.exit_code == 0:
-        return False
+    if running is None or last is None or last.exit_code == 0 or last.reason == "ContainerStatusUnknown":
+        return False  # nobody saw how that one ended: its node was away
     started, ready = seconds(running.started_at), seen.condition("Ready")
     changed = seconds(ready.last_transition_time) if ready else None
     if started is None or (changed is not None and changed > started):
