@@ -70,7 +70,8 @@ def _true(types: Sequence[str]) -> Iterator[dict[str, str]]:
 
 def _rolled_out() -> dict[str, Any]:
     counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
-    conditions = [{**one, "lastUpdateTime": SINCE} for one in _true(("Available", "Progressing"))]
+    reasons = {"Available": "MinimumReplicasAvailable", "Progressing": "NewReplicaSetAvailable"}
+    conditions = [{**one, "reason": reasons[one["type"]], "lastUpdateTime": SINCE} for one in _true(tuple(reasons))]
     return {"status": {**dict.fromkeys(counts, 1), "conditions": conditions}}
 
 
