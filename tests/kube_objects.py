@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.resource import Serving
-from reconciler.targets.kubernetes.health import serving_of
+from reconciler.targets.kubernetes.health.serving import serving_of
 from reconciler.targets.kubernetes.shapes import (
     EVENTS,
     PODS,

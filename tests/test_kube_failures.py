@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.failures import AGAIN, WORDS, KubeRefused, KubeUnavailable, error_of, no_answer
-from reconciler.targets.kubernetes.pacing import Gate, wait_before
-from reconciler.targets.kubernetes.refusal import READ, SHOWN, Refusal, cut, refusal, without_value
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.failures import AGAIN, WORDS, KubeRefused, KubeUnavailable, error_of, no_answer
+from reconciler.targets.kubernetes.api.pacing import Gate, wait_before
+from reconciler.targets.kubernetes.api.refusal import READ, SHOWN, Refusal, cut, refusal, without_value
 
 ERRORS = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 

@@ -24,9 +24,9 @@ from kube_objects import (
 from reconciler.report.model import EndpointStatus
 from reconciler.resource import Health, ReplicaState, Serving
 from reconciler.status import Facts, word_of
-from reconciler.targets.kubernetes.health import addresses_of, needs_events
-from reconciler.targets.kubernetes.pods import replica_of
-from reconciler.targets.kubernetes.words import one_line, pull_cause
+from reconciler.targets.kubernetes.health.pods import replica_of
+from reconciler.targets.kubernetes.health.serving import addresses_of, needs_events
+from reconciler.targets.kubernetes.health.words import one_line, pull_cause
 
 FAIL, PEND, LOAD, BOOT, UP = (
     ReplicaState.FAILING,

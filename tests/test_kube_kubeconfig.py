@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from reconciler.errors import TargetError
-from reconciler.targets.kubernetes import plugin
-from reconciler.targets.kubernetes.access import Access, Login, Secret
-from reconciler.targets.kubernetes.certificate import end_of
-from reconciler.targets.kubernetes.credentials import REST, Credentials
-from reconciler.targets.kubernetes.failures import KubeRefused, KubeUnavailable
-from reconciler.targets.kubernetes.kubeconfig import in_cluster, read_file, read_text
+from reconciler.targets.kubernetes.api import plugin
+from reconciler.targets.kubernetes.api.access import Access, Login, Secret
+from reconciler.targets.kubernetes.api.certificate import end_of
+from reconciler.targets.kubernetes.api.credentials import REST, Credentials
+from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable
+from reconciler.targets.kubernetes.api.kubeconfig import in_cluster, read_file, read_text
 
 ROOT = Path(__file__).resolve().parent.parent
 V1 = "client.authentication.k8s.io/v1"
@@ -577,7 +577,7 @@ def test_without_that_package_the_message_says_what_to_install(monkeypatch: pyte
 
 
 def test_the_client_needs_no_package_that_is_slow_to_import() -> None:
-    code = "import sys, reconciler.targets.kubernetes.client; print(*sorted(name for name in sys.modules if '.' not in name))"
+    code = "import sys, reconciler.targets.kubernetes.api.client; print(*sorted(name for name in sys.modules if '.' not in name))"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)

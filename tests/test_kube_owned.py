@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from reconciler.change import ABSENT
 from reconciler.plan.fields import field_changes
-from reconciler.targets.kubernetes.authors import additions, writers
-from reconciler.targets.kubernetes.fieldset import fields_of
-from reconciler.targets.kubernetes.fieldwalk import Decision
-from reconciler.targets.kubernetes.owned import Owned, check, entry_of, owned_by, unchanged, verdict
-from reconciler.targets.kubernetes.projection import live_view
+from reconciler.targets.kubernetes.fields.authors import additions, writers
+from reconciler.targets.kubernetes.fields.fieldset import fields_of
+from reconciler.targets.kubernetes.fields.fieldwalk import Decision
+from reconciler.targets.kubernetes.fields.owned import Owned, check, entry_of, owned_by, unchanged, verdict
+from reconciler.targets.kubernetes.fields.projection import live_view
 from reconciler.targets.kubernetes.shapes import ManagedFields
 
 NOOP, DIFFERS, UNSURE = Decision.NOOP, Decision.DIFFERS, Decision.UNSURE

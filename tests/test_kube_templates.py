@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from reconciler.errors import CompileError
-from reconciler.targets.kubernetes.expressions import PLAIN
-from reconciler.targets.kubernetes.overlays import has_overlay, laid_over, parsed
+from reconciler.targets.kubernetes.manifests.expressions import PLAIN
+from reconciler.targets.kubernetes.manifests.overlays import has_overlay, laid_over, parsed
+from reconciler.targets.kubernetes.manifests.templating import filled, template
 from reconciler.targets.kubernetes.render import _Endpoint  # the variables that there are
-from reconciler.targets.kubernetes.templating import filled, template
 from tests.kube_workloads import BIG, EQUIPPED, SCALED
 
 TEMPLATES = Path(__file__).parents[1] / "templates"

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from reconciler.targets.kubernetes.client import KubeClient
+from reconciler.targets.kubernetes.api.client import KubeClient
 from tests.kubernetes.client_parts import SHORT, Waits, client_of, user_of
 from tests.kubernetes.fault_proxy import FaultProxy
 from tools.controlplane import ControlPlane

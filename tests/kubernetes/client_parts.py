@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import TargetError
-from reconciler.targets.kubernetes.access import Access
-from reconciler.targets.kubernetes.client import Answer, KubeClient
-from reconciler.targets.kubernetes.failures import KubeRefused, KubeUnavailable
-from reconciler.targets.kubernetes.kubeconfig import read_file
-from reconciler.targets.kubernetes.pacing import Limits
+from reconciler.targets.kubernetes.api.access import Access
+from reconciler.targets.kubernetes.api.client import Answer, KubeClient
+from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable
+from reconciler.targets.kubernetes.api.kubeconfig import read_file
+from reconciler.targets.kubernetes.api.pacing import Limits
 from tools.controlplane import ControlPlane
 
 CONTAINER = {"name": "c", "image": "example.org/i:1"}

@@ -14,8 +14,8 @@ from kube_site import Site, done, failures, opened, status_of
 from reconciler.report.model import Report
 from reconciler.resource import Health
 from reconciler.targets.kubernetes import gather, target
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.pacing import Limits
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.pacing import Limits
 from reconciler.targets.own_store import variable_of
 from tools.controlplane import ControlPlane
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.access import Proxy, Secret
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.failures import KubeRefused, KubeUnavailable
-from reconciler.targets.kubernetes.kubeconfig import read_file, read_text
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.access import Proxy, Secret
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable
+from reconciler.targets.kubernetes.api.kubeconfig import read_file, read_text
 from tests.kubernetes.client_parts import (
     CONTAINER,
     apply,

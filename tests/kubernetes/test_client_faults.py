@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.access import Access
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.failures import KubeUnavailable
-from reconciler.targets.kubernetes.kubeconfig import read_file
-from reconciler.targets.kubernetes.pacing import Limits
-from reconciler.targets.kubernetes.stream import Watch
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.access import Access
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.failures import KubeUnavailable
+from reconciler.targets.kubernetes.api.kubeconfig import read_file
+from reconciler.targets.kubernetes.api.pacing import Limits
+from reconciler.targets.kubernetes.api.stream import Watch
 from tests.kubernetes.client_parts import Waits, apply, client_of, configmap_path, failure, names, until, user_of
 from tests.kubernetes.fault_proxy import CloseAfter, Fault, FaultProxy, Hang, Reply, Reset, Seen, Slow, Truncate, always, first
 from tools.controlplane import ControlPlane

@@ -14,7 +14,7 @@ from reconciler.report.model import EndpointStatus
 from reconciler.resource import Health, ReplicaState, Serving
 from reconciler.status import Facts, word_of
 from reconciler.targets.kubernetes import shapes
-from reconciler.targets.kubernetes.health import addresses_of, needs_events, serving_of
+from reconciler.targets.kubernetes.health.serving import addresses_of, needs_events, serving_of
 from tools.controlplane import ControlPlane
 
 Object = dict[str, Any]

@@ -27,11 +27,11 @@ from reconciler.change import ABSENT, FieldChange
 from reconciler.plan.fields import field_changes
 from reconciler.resource import Manifest
 from reconciler.targets.kubernetes import quantity
-from reconciler.targets.kubernetes.authors import additions, writers
-from reconciler.targets.kubernetes.fieldwalk import Decision
+from reconciler.targets.kubernetes.fields.authors import additions, writers
+from reconciler.targets.kubernetes.fields.fieldwalk import Decision
+from reconciler.targets.kubernetes.fields.owned import Owned, Verdict, owned_by, unchanged, verdict
+from reconciler.targets.kubernetes.fields.projection import live_view
 from reconciler.targets.kubernetes.kinds import MANAGER
-from reconciler.targets.kubernetes.owned import Owned, Verdict, owned_by, unchanged, verdict
-from reconciler.targets.kubernetes.projection import live_view
 from reconciler.targets.kubernetes.shapes import ManagedFields
 from tests.kubernetes.owned_edits import Dice, edited
 from tests.kubernetes.owned_manifests import (

@@ -22,8 +22,8 @@ from reconciler.change import Change, ChangeClass, Create, Delete, Effects, Outc
 from reconciler.desired import TargetSpec
 from reconciler.errors import Problem, TargetError
 from reconciler.resource import Json, Observation, Resource
+from reconciler.targets.kubernetes.api.client import KubeClient
 from reconciler.targets.kubernetes.approve import approve
-from reconciler.targets.kubernetes.client import KubeClient
 from reconciler.targets.kubernetes.kinds import KINDS, path_of
 from reconciler.targets.kubernetes.labels import APPROVED, ENDPOINT, MANAGED_BY
 from reconciler.targets.kubernetes.render import render_workload

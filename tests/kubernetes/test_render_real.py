@@ -15,12 +15,12 @@ from kube_workloads import BIG, CHAT, CLUSTERS, EQUIPPED, PAUSED, PLAIN, RECREAT
 from reconciler.desired import TargetSpec
 from reconciler.resource import Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.kubeconfig import read_file
 from reconciler.targets.kubernetes.body import encoded
-from reconciler.targets.kubernetes.client import KubeClient
+from reconciler.targets.kubernetes.fields.owned import NOOP, Verdict, check
 from reconciler.targets.kubernetes.kinds import MANAGER, path_of
-from reconciler.targets.kubernetes.kubeconfig import read_file
 from reconciler.targets.kubernetes.mark import marked
-from reconciler.targets.kubernetes.owned import NOOP, Verdict, check
 from reconciler.targets.kubernetes.render import render_workload
 from reconciler.targets.kubernetes.settings import settings_of
 from reconciler.targets.kubernetes.shapes import item

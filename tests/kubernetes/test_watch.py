@@ -22,12 +22,12 @@ from structlog import get_logger
 from reconciler.daemon.control import ask
 from reconciler.daemon.watch import Watchers
 from reconciler.desired import TargetSpec
-from reconciler.targets.kubernetes.client import STRATEGIC, KubeClient
+from reconciler.targets.kubernetes.api.client import STRATEGIC, KubeClient
+from reconciler.targets.kubernetes.api.kubeconfig import read_file
+from reconciler.targets.kubernetes.api.stream import Watch
 from reconciler.targets.kubernetes.inventory import ApplySet
 from reconciler.targets.kubernetes.kinds import path_of
-from reconciler.targets.kubernetes.kubeconfig import read_file
 from reconciler.targets.kubernetes.settings import KubernetesSettings
-from reconciler.targets.kubernetes.stream import Watch
 from reconciler.targets.kubernetes.target import open_target
 from reconciler.targets.kubernetes.watch import Watches
 from reconciler.targets.own_store import variable_of

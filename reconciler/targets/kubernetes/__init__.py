@@ -1,4 +1,10 @@
-"""Kubernetes: endpoints as Deployments and what belongs to them, by server-side apply, over a client of our own.
+"""Kubernetes: an endpoint is a Deployment (or LeaderWorkerSet) and what belongs to it, applied by the server, owned field by field.
 
-`render.py`, `rules.py`, `owned.py`, `health.py` and the tables beside them are pure. `client.py` is the only way to the API server.
+    render, rules, settings     the pure half: objects of an endpoint; ranks, immutable fields, effects      (manifests/: the templates)
+    gather -> decide -> read    a reading: LISTs; what is wanted against what is live; resources            (fields/, health/)
+    inventory, write            the ApplySet's parent; applies and deletes
+    watch, approve              hints for the daemon; a person's approval of replicas
+    target                      all of it as a Target                                                       (api/: the server itself)
+
+Shared by both halves: kinds, labels, mark, address, body, quantity, shapes. `remember` keeps what was found equal.
 """

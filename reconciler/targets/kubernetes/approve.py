@@ -11,7 +11,7 @@ import msgspec
 
 from reconciler.desired import TargetSpec
 from reconciler.targets.kubernetes.address import namespace_of
-from reconciler.targets.kubernetes.client import KubeClient
+from reconciler.targets.kubernetes.api.client import KubeClient
 from reconciler.targets.kubernetes.kinds import path_of
 from reconciler.targets.kubernetes.labels import APPROVED, ENDPOINT, MANAGED_BY
 from reconciler.targets.kubernetes.settings import settings_of

@@ -19,18 +19,18 @@ import msgspec
 from reconciler.errors import TargetError
 from reconciler.resource import Json, LiveResource, Manifest, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
-from reconciler.targets.kubernetes.authors import additions, writers
+from reconciler.targets.kubernetes.api.client import KubeClient
 from reconciler.targets.kubernetes.body import encoded
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.fieldwalk import Decision
+from reconciler.targets.kubernetes.fields.authors import additions, writers
+from reconciler.targets.kubernetes.fields.fieldwalk import Decision
+from reconciler.targets.kubernetes.fields.owned import check, owned_by, unchanged
+from reconciler.targets.kubernetes.fields.projection import live_view
 from reconciler.targets.kubernetes.gather import Found
 from reconciler.targets.kubernetes.inventory import ApplySet
 from reconciler.targets.kubernetes.kinds import HANDOVER_MANAGER, KINDS, MANAGER, path_of
 from reconciler.targets.kubernetes.labels import APPLYSET_PART_OF, DIGEST
 from reconciler.targets.kubernetes.mark import marked, unmarked
 from reconciler.targets.kubernetes.memo import Memo, Pages
-from reconciler.targets.kubernetes.owned import check, owned_by, unchanged
-from reconciler.targets.kubernetes.projection import live_view
 from reconciler.targets.kubernetes.shapes import EndpointSlice, Item, Pod
 
 # Write what is theirs, or what we hand over to an autoscaler.

@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 from reconciler.errors import TargetError
 from reconciler.resource import Mark, ResourceKey
 from reconciler.targets.kubernetes.address import Address, address_of, key_of
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.failures import KIND_MISSING
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.failures import KIND_MISSING
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet, Parent
 from reconciler.targets.kubernetes.kinds import KINDS, MANAGER, path_of
 from reconciler.targets.kubernetes.labels import ENDPOINT, INSTANCE, MANAGED_BY

@@ -18,9 +18,9 @@ from typing import Final
 from reconciler.checkpoint import reach
 from reconciler.errors import TargetError, TargetRefused
 from reconciler.resource import Json
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.failures import CONFLICT, MISSING
 from reconciler.targets.kubernetes.body import encoded
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.failures import CONFLICT, MISSING
 from reconciler.targets.kubernetes.kinds import APPLYSET_MANAGER, KINDS, path_of
 from reconciler.targets.kubernetes.labels import APPLYSET_PART_OF, INSTANCE, REPO
 from reconciler.targets.kubernetes.settings import KubernetesSettings

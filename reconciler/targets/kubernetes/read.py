@@ -13,11 +13,11 @@ import msgspec
 
 from reconciler.errors import Problem
 from reconciler.resource import LiveResource, Observation, Resource, ResourceKey, Serving
-from reconciler.targets.kubernetes.client import KubeClient
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.failures import KIND_MISSING
 from reconciler.targets.kubernetes.decide import Decider, Seen, Told, Verified, as_applied
-from reconciler.targets.kubernetes.failures import KIND_MISSING
 from reconciler.targets.kubernetes.gather import CUSTOM, Found, Sight, events_of, gather
-from reconciler.targets.kubernetes.health import addresses_of, needs_events, serving_of
+from reconciler.targets.kubernetes.health.serving import addresses_of, needs_events, serving_of
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
 from reconciler.targets.kubernetes.kinds import MANAGER
 from reconciler.targets.kubernetes.labels import OWNER_NAME

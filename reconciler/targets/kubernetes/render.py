@@ -21,12 +21,12 @@ from reconciler.errors import CompileError
 from reconciler.resource import DriftMode, Json, Manifest, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import LONGEST_NAME, checked_namespace, key_of
 from reconciler.targets.kubernetes.labels import INITIAL_REPLICAS
-from reconciler.targets.kubernetes.overlays import has_overlay
+from reconciler.targets.kubernetes.manifests.overlays import has_overlay
+from reconciler.targets.kubernetes.manifests.scaling import check_autoscaling, scaled_by, scaling_values
+from reconciler.targets.kubernetes.manifests.templating import template
+from reconciler.targets.kubernetes.manifests.values import values_of
 from reconciler.targets.kubernetes.quantity import of_bytes
-from reconciler.targets.kubernetes.scaling import check_autoscaling, scaled_by, scaling_values
 from reconciler.targets.kubernetes.settings import LWS, PROMETHEUS_OPERATOR, KubernetesSettings, ModelCache, settings_of
-from reconciler.targets.kubernetes.templating import template
-from reconciler.targets.kubernetes.values import values_of
 from reconciler.targets.rendering import Backend, Container, Meta, Rendered, Workload
 
 LONGEST_SET: Final = 52  # of a LeaderWorkerSet's name: its StatefulSets put a hash behind it into a label

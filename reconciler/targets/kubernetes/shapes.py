@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from reconciler.errors import TargetUnavailable
-from reconciler.targets.kubernetes.failures import TROUBLE
+from reconciler.targets.kubernetes.api.failures import TROUBLE
 
 NOT_OURS_TO_CHECK: Final = frozenset({"metadata", "status", "kind", "apiVersion"})
 GROUP_INDEX: Final = "leaderworkerset.sigs.k8s.io/group-index"

@@ -13,11 +13,11 @@ from reconciler.desired import TargetSpec
 from reconciler.errors import Busy, TargetRefused
 from reconciler.resource import Observation, Resource, ResourceKey
 from reconciler.targets import own_store
-from reconciler.targets.kubernetes import kubeconfig
-from reconciler.targets.kubernetes.access import Access
 from reconciler.targets.kubernetes.address import address_of
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.failures import KUBECONFIG
+from reconciler.targets.kubernetes.api import kubeconfig
+from reconciler.targets.kubernetes.api.access import Access
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.failures import KUBECONFIG
 from reconciler.targets.kubernetes.gather import Sight
 from reconciler.targets.kubernetes.inventory import ApplySet, Members, Parent, record
 from reconciler.targets.kubernetes.read import read

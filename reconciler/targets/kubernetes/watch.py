@@ -16,13 +16,13 @@ from typing import Final
 import msgspec
 
 from reconciler.errors import Problem, TargetError, TargetRefused
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.failures import EXPIRED
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.failures import EXPIRED
+from reconciler.targets.kubernetes.api.stream import Watch
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
 from reconciler.targets.kubernetes.kinds import path_of
 from reconciler.targets.kubernetes.settings import LWS
 from reconciler.targets.kubernetes.shapes import decoded, watch_line
-from reconciler.targets.kubernetes.stream import Watch
 
 FIRST_PAUSE: Final = 0.5  # seconds before a failed watch is begun again, doubled up to the longest
 LONGEST_PAUSE: Final = 8.0  # a try costs two small requests, and what is missed meanwhile waits for the next poll

@@ -21,9 +21,9 @@ from reconciler.checkpoint import reach
 from reconciler.errors import Busy, Problem, TargetError
 from reconciler.resource import Json, LiveResource, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
+from reconciler.targets.kubernetes.api.client import KubeClient
+from reconciler.targets.kubernetes.api.failures import CHANGED
 from reconciler.targets.kubernetes.body import encoded
-from reconciler.targets.kubernetes.client import KubeClient
-from reconciler.targets.kubernetes.failures import CHANGED
 from reconciler.targets.kubernetes.inventory import NEW, ApplySet
 from reconciler.targets.kubernetes.kinds import HANDOVER_MANAGER, KINDS, MANAGER, path_of
 from reconciler.targets.kubernetes.mark import mark_of, marked

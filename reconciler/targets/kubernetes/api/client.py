@@ -14,17 +14,17 @@ from typing import Final
 
 import msgspec
 
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.access import Access
-from reconciler.targets.kubernetes.connections import JSON, Request, Server
-from reconciler.targets.kubernetes.credentials import Credentials
-from reconciler.targets.kubernetes.failures import KubeUnavailable
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.access import Access
+from reconciler.targets.kubernetes.api.connections import JSON, Request, Server
+from reconciler.targets.kubernetes.api.credentials import Credentials
+from reconciler.targets.kubernetes.api.failures import KubeUnavailable
+from reconciler.targets.kubernetes.api.kubeconfig import is_loopback
+from reconciler.targets.kubernetes.api.pacing import Limits, Pacing
+from reconciler.targets.kubernetes.api.refusal import NO_JSON, cut
+from reconciler.targets.kubernetes.api.sending import Sender
+from reconciler.targets.kubernetes.api.stream import Watch, open_watch
 from reconciler.targets.kubernetes.kinds import MANAGER
-from reconciler.targets.kubernetes.kubeconfig import is_loopback
-from reconciler.targets.kubernetes.pacing import Limits, Pacing
-from reconciler.targets.kubernetes.refusal import NO_JSON, cut
-from reconciler.targets.kubernetes.sending import Sender
-from reconciler.targets.kubernetes.stream import Watch, open_watch
 
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 APPLY: Final = "application/apply-patch+yaml"

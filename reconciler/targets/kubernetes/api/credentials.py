@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.access import Access, Certificate, Login, Pair, Secret, bearer
-from reconciler.targets.kubernetes.certificate import date, end_of
-from reconciler.targets.kubernetes.failures import KubeRefused, KubeUnavailable, refused
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.access import Access, Certificate, Login, Pair, Secret, bearer
+from reconciler.targets.kubernetes.api.certificate import date, end_of
+from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable, refused
 
 EARLY: Final = 30.0  # seconds before its end that a credential is renewed
 REST: Final = 5.0  # seconds after a failure before a plugin is run again: sixteen threads want it at the same moment
@@ -76,7 +76,7 @@ class Credentials:
 
     def _issue(self) -> None:
         """Holds the lock. An error is remembered for REST seconds."""
-        from reconciler.targets.kubernetes.plugin import issued
+        from reconciler.targets.kubernetes.api.plugin import issued
 
         if self._error is not None and self._now() < self._failed_at + REST:
             raise self._error

@@ -12,9 +12,10 @@ from ipaddress import ip_address
 from typing import Final
 
 from reconciler.resource import Replica, ReplicaState, Serving
+from reconciler.targets.kubernetes.health.pods import APPROVAL, CRASH, OOM, RECENT, died_at, is_dead, replica_of, unexplained
+from reconciler.targets.kubernetes.health.rollout import DONE, FOLLOWS, PAUSED, began, condition, rises, wanted, written_at
+from reconciler.targets.kubernetes.health.words import one_line, refusal
 from reconciler.targets.kubernetes.labels import ENDPOINT, WORKSPACE
-from reconciler.targets.kubernetes.pods import APPROVAL, CRASH, OOM, RECENT, died_at, is_dead, replica_of, unexplained
-from reconciler.targets.kubernetes.rollout import DONE, FOLLOWS, PAUSED, began, condition, rises, wanted, written_at
 from reconciler.targets.kubernetes.shapes import (
     GROUP_INDEX,
     WORKER_INDEX,
@@ -26,7 +27,6 @@ from reconciler.targets.kubernetes.shapes import (
     SliceEndpoint,
     seconds,
 )
-from reconciler.targets.kubernetes.words import one_line, refusal
 
 Workload = Deployment | LeaderWorkerSet
 

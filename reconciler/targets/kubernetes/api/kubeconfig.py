@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.resource import Json
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.access import Access, Pair, Plugin, Provider, Proxy, Secret, User
-from reconciler.targets.kubernetes.failures import KubeRefused
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.access import Access, Pair, Plugin, Provider, Proxy, Secret, User
+from reconciler.targets.kubernetes.api.failures import KubeRefused
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LIMIT: Final = 4 * 1024 * 1024  # bytes of a file that is read here

@@ -10,9 +10,9 @@ from typing import Final
 from reconciler.errors import CompileError
 from reconciler.resource import Json, ResourceKey
 from reconciler.targets.kubernetes.kinds import KINDS
+from reconciler.targets.kubernetes.manifests.templating import template
 from reconciler.targets.kubernetes.quantity import of_cores
 from reconciler.targets.kubernetes.settings import KEDA, METRICS_ADAPTER, KubernetesSettings
-from reconciler.targets.kubernetes.templating import template
 from reconciler.targets.rendering import Autoscaling, Container, Workload
 
 ACROSS: Final = frozenset({"latency-p95", "accelerator-utilization"})  # metrics that are no sum: more replicas do not divide them

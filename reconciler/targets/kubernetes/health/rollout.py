@@ -9,7 +9,7 @@ The clock of a rollout starts anew with every replica that comes up (Progressing
 
 from typing import Final
 
-from reconciler.targets.kubernetes.pods import lost_readiness
+from reconciler.targets.kubernetes.health.pods import lost_readiness
 from reconciler.targets.kubernetes.shapes import Condition, Deployment, LeaderWorkerSet, Meta, Pod, WorkloadStatus, seconds
 
 DONE: Final = "NewReplicaSetAvailable"

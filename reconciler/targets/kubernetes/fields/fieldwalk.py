@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeGuard
 
 from reconciler.resource import Json
 from reconciler.targets.kubernetes import quantity
-from reconciler.targets.kubernetes.fieldset import Fields, Items, Leaf, Members, Names, Opaque, Trail
+from reconciler.targets.kubernetes.fields.fieldset import Fields, Items, Leaf, Members, Names, Opaque, Trail
 
 MISSING: Final = "\x00missing"  # no JSON of an API server can hold a NUL
 _SCALARS: Final = frozenset({str, int, bool})

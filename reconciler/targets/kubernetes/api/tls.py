@@ -5,9 +5,9 @@ import os
 import ssl
 from collections.abc import Iterator
 
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.access import Access, Certificate
-from reconciler.targets.kubernetes.refusal import cut
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.access import Access, Certificate
+from reconciler.targets.kubernetes.api.refusal import cut
 
 
 def tls_context(access: Access, certificate: Certificate | None) -> ssl.SSLContext:

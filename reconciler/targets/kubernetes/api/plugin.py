@@ -14,11 +14,11 @@ from typing import Final
 import msgspec
 
 from reconciler.resource import Json
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.access import Access, Certificate, Login, Plugin, Provider, Secret, bearer
-from reconciler.targets.kubernetes.certificate import end_of
-from reconciler.targets.kubernetes.failures import KubeUnavailable, refused
-from reconciler.targets.kubernetes.refusal import NO_JSON, SHOWN, cut
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.access import Access, Certificate, Login, Plugin, Provider, Secret, bearer
+from reconciler.targets.kubernetes.api.certificate import end_of
+from reconciler.targets.kubernetes.api.failures import KubeUnavailable, refused
+from reconciler.targets.kubernetes.api.refusal import NO_JSON, SHOWN, cut
 
 PLUGIN_LIMIT: Final = 30.0  # seconds that a plugin may take
 PROVIDER_LIFE: Final = 300.0  # seconds after which an old auth provider is asked again: it does not say when its token ends

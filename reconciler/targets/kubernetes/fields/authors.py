@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from reconciler.resource import Json, Manifest, pointer
-from reconciler.targets.kubernetes.fieldset import Fields, Items, Members, Names, Opaque, fields_of, with_key
-from reconciler.targets.kubernetes.fieldwalk import MISSING, is_list, key_in
-from reconciler.targets.kubernetes.owned import APPLY
+from reconciler.targets.kubernetes.fields.fieldset import Fields, Items, Members, Names, Opaque, fields_of, with_key
+from reconciler.targets.kubernetes.fields.fieldwalk import MISSING, is_list, key_in
+from reconciler.targets.kubernetes.fields.owned import APPLY
 
 if TYPE_CHECKING:
     from reconciler.targets.kubernetes.shapes import ManagedFields

@@ -12,12 +12,12 @@ from typing import Final
 
 import msgspec
 
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.access import Login
-from reconciler.targets.kubernetes.connections import Request, Server, begin, hang_up
-from reconciler.targets.kubernetes.credentials import Credentials
-from reconciler.targets.kubernetes.failures import KubeRefused, KubeUnavailable
-from reconciler.targets.kubernetes.refusal import NO_JSON, refusal
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.access import Login
+from reconciler.targets.kubernetes.api.connections import Request, Server, begin, hang_up
+from reconciler.targets.kubernetes.api.credentials import Credentials
+from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable
+from reconciler.targets.kubernetes.api.refusal import NO_JSON, refusal
 
 PIECE: Final = 64 * 1024
 LONGEST_LINE: Final = 16 * 1024 * 1024

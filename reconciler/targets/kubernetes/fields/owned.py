@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.resource import Json, Manifest, pointer
-from reconciler.targets.kubernetes.fieldset import Names, fields_of
-from reconciler.targets.kubernetes.fieldwalk import Decision, is_list, walk_names
+from reconciler.targets.kubernetes.fields.fieldset import Names, fields_of
+from reconciler.targets.kubernetes.fields.fieldwalk import Decision, is_list, walk_names
 
 if TYPE_CHECKING:
     from reconciler.targets.kubernetes.shapes import ManagedFields

@@ -11,12 +11,12 @@ Everything else (400, 403, 404, 409, 422, the 500 of a manifest that fits no sch
 
 import threading
 
-from reconciler.targets.kubernetes import failures
-from reconciler.targets.kubernetes.connections import JSON, NoAnswer, Pool, Reply, Request, Server
-from reconciler.targets.kubernetes.credentials import Credentials
-from reconciler.targets.kubernetes.failures import KubeRefused, KubeUnavailable
-from reconciler.targets.kubernetes.pacing import USUAL_RETRY_AFTER, Gate, Limits, Pacing, dice, wait_before
-from reconciler.targets.kubernetes.refusal import Refusal, cut, refusal
+from reconciler.targets.kubernetes.api import failures
+from reconciler.targets.kubernetes.api.connections import JSON, NoAnswer, Pool, Reply, Request, Server
+from reconciler.targets.kubernetes.api.credentials import Credentials
+from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable
+from reconciler.targets.kubernetes.api.pacing import USUAL_RETRY_AFTER, Gate, Limits, Pacing, dice, wait_before
+from reconciler.targets.kubernetes.api.refusal import Refusal, cut, refusal
 
 
 class Sender:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.resource import Replica, ReplicaState
+from reconciler.targets.kubernetes.health.words import one_line, pull_cause, pulled_image, scheduling_sentence
 from reconciler.targets.kubernetes.labels import APPROVED
 from reconciler.targets.kubernetes.shapes import Condition, ContainerStatus, Event, Pod, Running, Terminated, seconds
-from reconciler.targets.kubernetes.words import one_line, pull_cause, pulled_image, scheduling_sentence
 
 DOWNLOAD: Final = "model-download"  # load-bearing: the init container that loads the model, as the renderer names it
 OOM: Final = "OOMKilled"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from reconciler.errors import TargetRefused, TargetUnavailable
-from reconciler.targets.kubernetes.refusal import Refusal, cut
+from reconciler.targets.kubernetes.api.refusal import Refusal, cut
 
 NOBODY: Final = "KUBE1"
 CREDENTIALS: Final = "KUBE2"

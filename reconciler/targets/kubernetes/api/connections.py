@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.targets.kubernetes.access import Access, Certificate, Login
-from reconciler.targets.kubernetes.failures import TooLarge
-from reconciler.targets.kubernetes.tls import tls_context
+from reconciler.targets.kubernetes.api.access import Access, Certificate, Login
+from reconciler.targets.kubernetes.api.failures import TooLarge
+from reconciler.targets.kubernetes.api.tls import tls_context
 
 ANSWER_LIMIT: Final = 256 * 1024 * 1024  # bytes of one answer, unpacked: 500 objects of half a megabyte each
 PIECE: Final = 1024 * 1024

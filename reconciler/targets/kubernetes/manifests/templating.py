@@ -16,8 +16,8 @@ from functools import cache, partial
 from typing import Final, NamedTuple, TypeAlias
 
 from reconciler.resource import Json
-from reconciler.targets.kubernetes.expressions import Evaluate, Values, compiled
-from reconciler.targets.kubernetes.overlays import Branch, Leaf, Row, Tree, part, wrong
+from reconciler.targets.kubernetes.manifests.expressions import Evaluate, Values, compiled
+from reconciler.targets.kubernetes.manifests.overlays import Branch, Leaf, Row, Tree, part, wrong
 
 EXPRESSION: Final = re.compile(r"\{\{(.*?)\}\}")
 CONDITION: Final = "$if"

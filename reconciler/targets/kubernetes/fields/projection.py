@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.resource import Json, Manifest, parts_of
-from reconciler.targets.kubernetes.fieldset import Fields, Items, Members, Names, Trail, leaf, shape_of, with_key
-from reconciler.targets.kubernetes.fieldwalk import MISSING, Decision, compare, is_list, key_in, places_of, unclaimed, vanishes
-from reconciler.targets.kubernetes.owned import GOING_AWAY, OWNED_BY_NOBODY, STRIPPED, Owned, is_typed, verdict
+from reconciler.targets.kubernetes.fields.fieldset import Fields, Items, Members, Names, Trail, leaf, shape_of, with_key
+from reconciler.targets.kubernetes.fields.fieldwalk import MISSING, Decision, compare, is_list, key_in, places_of, unclaimed, vanishes
+from reconciler.targets.kubernetes.fields.owned import GOING_AWAY, OWNED_BY_NOBODY, STRIPPED, Owned, is_typed, verdict
 
 LEFT_OUT: Final = "\x00left out"  # no JSON of an API server can hold a NUL
 
