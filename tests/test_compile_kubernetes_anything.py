@@ -9,6 +9,8 @@ from kubernetes_text import BASE_K8S, CHAT_K8S, CLUSTER_K8S, on_memory
 
 from reconciler.resource import Json
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 ENDPOINT = "Endpoint/team-a/chat"
 FIELDS = (
     "resources",

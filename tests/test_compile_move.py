@@ -20,6 +20,8 @@ from reconciler.repo.read import read_repo
 from reconciler.repo.snapshot import Snapshot
 from reconciler.targets.rendering import Workload
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "repo"
 GOLDEN = Path(__file__).parent / "golden" / "example_on_kubernetes.json"
 ENDPOINTS = ("chat", "embeddings")

@@ -20,6 +20,8 @@ from tools.controlplane.audit import AuditLog
 from tools.controlplane.processes import Processes, ProcessFailed
 from tools.controlplane.programs import NotAvailable
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 ROOT = Path(__file__).resolve().parent.parent
 GO = """\
 #!/bin/sh

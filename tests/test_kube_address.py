@@ -11,6 +11,8 @@ from reconciler.targets.kubernetes.mark import mark_of, marked, unmarked
 from reconciler.targets.kubernetes.settings import KubernetesSettings
 from tests.kube_workloads import STORIES
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,10}[a-z0-9])?", fullmatch=True)
 PREFIXES = st.sampled_from(["", "llm-", "l", "team-"])
 EAST = KubernetesSettings("gpu-east", prefix="llm-")

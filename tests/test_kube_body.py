@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from reconciler.targets.kubernetes.body import ESCAPED, encoded
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 
 @pytest.mark.parametrize(
     ("text", "sent"),

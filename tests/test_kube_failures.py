@@ -16,6 +16,8 @@ from reconciler.targets.kubernetes.api.failures import AGAIN, WORDS, KubeRefused
 from reconciler.targets.kubernetes.api.pacing import Gate, wait_before
 from reconciler.targets.kubernetes.api.refusal import READ, SHOWN, Refusal, cut, refusal, without_value
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 ERRORS = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 
 

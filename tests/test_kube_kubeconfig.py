@@ -29,6 +29,8 @@ from reconciler.targets.kubernetes.api.credentials import REST, Credentials
 from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable
 from reconciler.targets.kubernetes.api.kubeconfig import in_cluster, read_file, read_text
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 ROOT = Path(__file__).resolve().parent.parent
 V1 = "client.authentication.k8s.io/v1"
 NOW = 1_800_000_000.0  # seconds since the epoch: 2027-01-15 08:00:00 UTC

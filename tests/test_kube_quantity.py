@@ -4,6 +4,8 @@ import pytest
 
 from reconciler.targets.kubernetes.quantity import canonical, of_bytes, of_cores, stands_at
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 STORED = {
     "1000m": "1",
     "1024Mi": "1Gi",

@@ -39,6 +39,8 @@ from tests.kube_workloads import (
     cluster,
 )
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 GOLDEN = Path(__file__).parent / "golden" / "kubernetes"
 EVERY = [(name, resource) for name, story in STORIES.items() for resource in render_workload(story.workload, story.target).resources]
 IDS = [f"{name}-{resource.key.kind}" for name, resource in EVERY]

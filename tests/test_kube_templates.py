@@ -13,6 +13,8 @@ from reconciler.targets.kubernetes.manifests.templating import filled, template
 from reconciler.targets.kubernetes.render import _Endpoint  # the variables that there are
 from tests.kube_workloads import BIG, EQUIPPED, SCALED
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 TEMPLATES = Path(__file__).parents[1] / "templates"
 VALUES: dict[str, Any] = {
     "name": "chat",

@@ -17,6 +17,8 @@ from tools.node.network import NETS, Plan
 from tools.node.registry import Registry
 from tools.node.start import check_machine
 
+pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
+
 
 def recipe(key: str, text: str = "hello") -> Recipe:
     return Recipe(key, lambda layer: layer.data("etc/greeting", text.encode()))
