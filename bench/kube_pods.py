@@ -69,10 +69,11 @@ def _true(types: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _rolled_out() -> dict[str, Any]:
-    counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
+    counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
     reasons = {"Available": "MinimumReplicasAvailable", "Progressing": "NewReplicaSetAvailable"}
     conditions = [{**one, "reason": reasons[one["type"]], "lastUpdateTime": SINCE} for one in _true(tuple(reasons))]
-    return {"status": {**dict.fromkeys(counts, 1), "conditions": conditions}}
+    # a generation far ahead: some of them were changed before
+    return {"status": {**dict.fromkeys(counts, 1), "observedGeneration": 1000, "conditions": conditions}}
 
 
 def _slice(service: Any) -> dict[str, Any]:

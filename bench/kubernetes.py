@@ -21,7 +21,6 @@ from bench.kube_daemon import daemon
 from bench.kube_site import Rounds, Run, Site, Took, plane, prepare
 from bench.kube_table import FULL, Measured, Sizes, method, rows_of
 from bench.measure import Findings
-from reconciler.resource import Health
 from reconciler.state.folder import StateFolder
 from tools.controlplane import ControlPlane
 
@@ -127,9 +126,10 @@ def with_pods(site: Site, rounds: int) -> Rounds:
     """Plans of a fleet that runs: there are pods, slices and statuses to read as well."""
     site.raw(kube_pods.pods_of(site.bodies), "admin")
     site.reconciler("apply", codes=DONE)
-    words = {status.word for status in StateFolder(site.state).load().statuses.values()}
-    if words != {Health.READY}:
-        raise RuntimeError(f"the endpoints are {', '.join(words)}: this is not what is to be measured")
+    statuses = StateFolder(site.state).load().statuses.values()
+    if wrong := next((one for one in statuses if not one.ready), None):
+        said = f"{wrong.owner}: {wrong.word}, {wrong.reason}, {wrong.ready} of {wrong.desired}"
+        raise RuntimeError(f"{said}: this is not what is to be measured")
     return in_rounds(site, rounds, {"plan": lambda: site.reconciler("plan")})
 
 

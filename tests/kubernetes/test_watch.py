@@ -290,24 +290,6 @@ def test_no_route_opens_or_moves_before_there_is_an_address(alone: Site) -> None
     assert alone.addresses() == ["10.1.0.1:8000"]
 
 
-def test_a_server_that_is_started_again_is_watched_again(alone: Site) -> None:
-    make_pod(alone)
-    make_address(alone)
-    alone.apply(lambda report: bool(alone.addresses()))
-    with daemon(alone) as running:
-        with running.heard():
-            move_replica(alone, "10.1.0.2")
-            running.promptly(lambda: ["10.1.0.2:8000"])
-        alone.plane.processes.kill("kube-apiserver")
-        alone.plane.restart("kube-apiserver")
-        alone.api.close()  # its connection is of the old life
-        move_replica(alone, "10.1.0.3")
-        running.promptly(lambda: ["10.1.0.3:8000"])
-        with running.heard():
-            move_replica(alone, "10.1.0.4")
-            running.promptly(lambda: ["10.1.0.4:8000"])
-
-
 # --- the watches themselves -------------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 changed decodes, compares and makes nothing twice. Never needed to be right: what differs in anything is made anew.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from reconciler.resource import ResourceKey
@@ -36,22 +37,25 @@ class Pages:
     """What each LIST said last, page by page, and what was decoded of it. For threads that each ask for another kind."""
 
     def __init__(self) -> None:
-        self._last: dict[str, list[tuple[bytes, tuple[Any, ...]]]] = {}
+        self._last: dict[str, list[_Page]] = {}
 
     def decoded(self, kind: str, pages: Iterable[bytes], decode: Callable[[bytes], Iterable[T]]) -> list[T]:
         """Of a page that says what it said last time, the very same objects as last time."""
         before = self._last.get(kind, [])
-        self._last[kind] = after = [_decoded(_content(page), before[n : n + 1], decode) for n, page in enumerate(pages)]
-        return [one for _, found in after for one in found]
+        after: list[_Page] = []
+        for number, page in enumerate(pages):
+            known = before[number] if number < len(before) else None
+            after.append(known if known is not None and known.says(page) else _Page(page, tuple(decode(page))))
+        self._last[kind] = after
+        return [one for page in after for one in page.found]
 
 
-def _content(page: bytes) -> bytes:
-    """The page without its head, in which stands a version that moves with every write of anybody."""
-    at = page.find(ITEMS)
-    return b"".join((b"{", memoryview(page)[at:])) if at > 0 else page
+@dataclass(frozen=True, slots=True)
+class _Page:
+    text: bytes
+    found: tuple[Any, ...]
 
-
-def _decoded(
-    content: bytes, before: Sequence[tuple[bytes, Any]], decode: Callable[[bytes], Iterable[Any]]
-) -> tuple[bytes, tuple[Any, ...]]:
-    return before[0] if before and before[0][0] == content else (content, tuple(decode(content)))
+    def says(self, page: bytes) -> bool:
+        """The same, but for its head: there stands a version that moves with every write of anybody."""
+        at, there = self.text.find(ITEMS), page.find(ITEMS)
+        return min(at, there) >= 0 and len(self.text) - at == len(page) - there and page.endswith(memoryview(self.text)[at:])

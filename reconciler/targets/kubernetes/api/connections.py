@@ -7,6 +7,7 @@ one.
 
 import contextlib
 import http.client
+import io
 import select
 import socket
 import ssl
@@ -264,19 +265,16 @@ def _talk(
 def _whole(response: http.client.HTTPResponse, deadline: float, clock: Callable[[], float]) -> bytes:
     if response.length is None and not response.chunked and response.status < 400:
         raise Cut("it does not say where it ends")
-    pieces: list[bytes] = []
-    size = 0
+    body = io.BytesIO()  # grows in place; thousands of kept pieces would leave the memory in pieces, for good
     while piece := response.read1(PIECE):
-        pieces.append(piece)
-        size += len(piece)
-        if size > ANSWER_LIMIT:
+        if body.tell() + body.write(piece) > ANSWER_LIMIT:
             raise TooLarge(f"the answer is larger than {ANSWER_LIMIT} bytes")
         if clock() > deadline:
             raise TimeoutError("the answer takes too long")
     if response.length:
         raise Cut(f"it is cut off, {response.length} bytes are missing")
     response.close()  # read1 leaves one of a known length open, and the connection unfit for the next request
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return body.getvalue()
 
 
 def _unpacked(raw: bytes) -> bytes:
