@@ -215,8 +215,10 @@ class LiveResource:
 
     @property
     def meets_needs(self) -> bool:
-        """A new need is met when at least one replica serves, or when it sleeps on purpose (ScaledDown)."""
-        return self.serving is not None and not self.serving.deleting and (self.serving.ready > 0 or self.serving.desired == 0)
+        """A new need is met when at least one replica serves at an address that is known, or when it sleeps on purpose (ScaledDown)."""
+        if self.serving is None or self.serving.deleting:
+            return False
+        return self.serving.desired == 0 or (self.serving.ready > 0 and bool(self.addresses))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,14 @@ def test_a_new_need_gates(facts: object, opens: bool) -> None:
     assert said(found) == [f"create {A_ROUTE}" if opens else f"waiting: create {A_ROUTE}"]
 
 
+def test_a_replica_that_serves_at_no_known_address_opens_no_route() -> None:
+    """Its cluster says Ready a moment before it says where: a route that opened or moved now would lead nowhere."""
+    found = plan(desired(*endpoint("a")), world(live(workload("a"), addresses=())))
+
+    assert said(found) == [f"waiting: create {A_ROUTE}"]
+    assert why(found) == f"waits for {A_EAST} to serve (1 of 1 replicas, no address yet)"
+
+
 def test_what_waits_says_how_far_it_is_and_why_it_may_wait_long() -> None:
     seen = world(live(workload("a"), serving=serving(0, 2, gave_up=True, message="boot\ncannot open model.gguf")))
 

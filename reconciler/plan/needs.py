@@ -60,6 +60,7 @@ def _so_far(backend: LiveResource) -> str:
     if facts is None:
         return ""
     reason = f", {facts.message.splitlines()[-1]}" if facts.gave_up and facts.message else ""
+    reason = ", no address yet" if facts.ready and not backend.addresses else reason
     return f" ({facts.ready} of {facts.desired} replicas{reason})"
 
 

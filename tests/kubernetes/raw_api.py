@@ -36,8 +36,14 @@ class RawApi:
         """The answer's value. Raises Refused."""
         target = path + (f"?{urlencode(query)}" if query else "")
         sent = None if body is None else json.dumps(body)
-        self._connection.request(method, target, sent, {"Authorization": f"Bearer {self._token}", "Content-Type": content})
-        answer = self._connection.getresponse()
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content}
+        try:
+            self._connection.request(method, target, sent, headers)
+            answer = self._connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):  # nobody asked for long, and the server hung up: it has done nothing
+            self._connection.close()
+            self._connection.request(method, target, sent, headers)
+            answer = self._connection.getresponse()
         value = json.loads(answer.read())
         if answer.status >= 300:
             raise Refused(answer.status, value.get("message", ""))

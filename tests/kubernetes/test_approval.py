@@ -157,6 +157,7 @@ def standing(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFacto
         site.change(probes={"requireApproval": True})
         waits_for(site, 1)
         yield site
+        site.api.close()  # nobody asked for long: the server may have hung up
 
 
 @pytest.mark.parametrize("what", MISTAKES)
