@@ -20,10 +20,10 @@ class Watchers:
 
     def follow(self, targets: Mapping[str, Target]) -> None:
         """Watch these, and only these, from now on."""
-        for name, target in targets.items():
-            if self._watched.get(name) is not target:
-                threading.Thread(target=self._listen, args=(name, target), name=f"watch-{name}", daemon=True).start()
-        self._watched = dict(targets)
+        new = {name: target for name, target in targets.items() if self._watched.get(name) is not target}
+        self._watched = dict(targets)  # first: a listener that does not find itself here ends at its first hint
+        for name, target in new.items():
+            threading.Thread(target=self._listen, args=(name, target), name=f"watch-{name}", daemon=True).start()
 
     def _listen(self, name: str, target: Target) -> None:
         try:

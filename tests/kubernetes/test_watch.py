@@ -140,12 +140,6 @@ def watches(proxy: FaultProxy) -> int:
     return sum(is_watch(seen) for seen in proxy.seen)
 
 
-def asked_of(proxy: FaultProxy, one: ApplySet) -> tuple[list[Seen], list[Seen]]:
-    """The watches and the lists of this set."""
-    seen = [seen for seen in proxy.seen if one.id in seen.query.get("labelSelector", "")]
-    return [one for one in seen if is_watch(one)], [one for one in seen if one.is_list]
-
-
 def serving(site: Site) -> list[str]:
     """Addresses of the replicas that are ready, as the API server has them."""
     return sorted(f"{pod['status']['podIP']}:8000" for pod in site.pods() if is_ready(pod))
@@ -291,35 +285,6 @@ def test_no_route_opens_or_moves_before_there_is_an_address(alone: Site) -> None
 
 
 # --- the watches themselves -------------------------------------------------------------------------------------------------------------
-
-
-class Hasty(KubeClient):
-    """Whose watches end after three seconds, for good reason: the server sends a bookmark shortly before."""
-
-    def watch(self, *words: str, **options: Any) -> Watch:
-        return super().watch(*words, **options | {"timeout": 3.0})
-
-
-def test_a_bookmark_moves_a_watch_on_and_is_no_news(control_plane: ControlPlane, proxy: FaultProxy, namespace: str) -> None:
-    """So that a quiet set is not listed again: each watch begins where the bookmarks of the last one ended."""
-    nobody = ApplySet(KubernetesSettings(namespace), Claim("default", "root"))
-    with contextlib.closing(Hasty(read_file(proxy.kubeconfig(user_of(control_plane))))) as client, Watches(client, nobody) as watched:
-        wait_until(lambda: len(asked_of(proxy, nobody)[0]) == 2)
-        watched.wait(0)  # of what happened before, nothing is known
-        control_plane.kubectl("create", "namespace", namespace)  # what is there of others moves the versions on
-        control_plane.kubectl("-n", namespace, "create", "deployment", "theirs", "--image=example.org/i:1", "--replicas=0")
-        control_plane.kubectl("-n", namespace, "create", "service", "clusterip", "theirs", "--tcp=80")
-        wait_until(lambda: all(last > first for first, last in spans(proxy, nobody)), "every watch begins where the first one did")
-        assert not watched.wait(0)
-    assert len(asked_of(proxy, nobody)[1]) == 2
-
-
-def spans(proxy: FaultProxy, one: ApplySet) -> list[tuple[int, int]]:
-    """For both kinds: from which version the earliest watch of this set began, and from which the latest."""
-    begun: dict[str, list[int]] = {}
-    for seen in asked_of(proxy, one)[0]:
-        begun.setdefault(seen.path, []).append(int(seen.query["resourceVersion"]))
-    return [(versions[0], versions[-1]) for versions in begun.values()]
 
 
 class Stale(KubeClient):
