@@ -1,10 +1,8 @@
 """The real `reconciler run`, looked at from outside: its memory, and what a pass costs when nothing changed."""
 
-import math
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,9 +34,17 @@ class Daemon:
 
     @property
     def lists(self) -> int:
-        """Of one pass. The last one has only begun, so what it had not asked for yet is rounded up."""
-        kinds = Counter(entry.resource for entry in self.asked if entry.verb == "list")
-        return sum(math.ceil(times / begun(self.asked)) for times in kinds.values())
+        """Of one pass: the pages of each kind, whose beginning is the only one without `continue=`. Passes that were seen in part do not
+        count: a beginning may be missing, and so may the last pages."""
+        kinds: dict[str, list[int]] = {}
+        for entry in self.asked:
+            if entry.verb == "list":
+                pages = kinds.setdefault(entry.resource, [])
+                if "continue=" not in entry.uri:
+                    pages.append(1)
+                elif pages:
+                    pages[-1] += 1
+        return sum(max(pages, default=0) for pages in kinds.values())
 
 
 def daemon(site: Site, passes: int) -> Daemon:

@@ -101,7 +101,7 @@ def test_builders_wait_for_each_other_and_build_once(go: Callable[[str], Path], 
     hold.unlink()
     said = [one.communicate(timeout=60) for one in (first, second)]
 
-    assert news == "controlplane: another process is building; waiting\n"
+    assert news == "controlplane: another process is building it; waiting\n"
     assert [errors.count("building etcd (1 of 1): done in") for _, errors in said] == [1, 0]
     assert said[0][0] == said[1][0]
 

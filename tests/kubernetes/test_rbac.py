@@ -80,14 +80,8 @@ RIGHTS: Final = tuple(
     for resource in rule["resources"]
     for verb in rule["verbs"]
 )
-SPARE: Final = {  # given, and needed by nothing yet
-    *(("watch", one) for one in ("serviceaccounts", "configmaps", "services", "persistentvolumeclaims", "pods", "networkpolicies")),
-    *(("watch", one) for one in ("poddisruptionbudgets", "horizontalpodautoscalers", "scaledobjects", "podmonitors")),
-    ("get", "configmaps"),  # nothing is rendered as one yet; the parent of the set is listed
-    ("delete", "configmaps"),
-}
 LEASE: Final = [right for right in RIGHTS if right.resource == "leases"]
-PASSES: Final = [right for right in RIGHTS if right.resource not in ("leases", "events") and right.short not in SPARE]
+PASSES: Final = [right for right in RIGHTS if right.resource not in ("leases", "events")]
 
 
 # --- users ------------------------------------------------------------------------------------------------------------------------------
@@ -403,15 +397,3 @@ def test_a_watch_that_is_refused_is_told(users: Users, come: Callable[..., Someb
     (note,) = notes
     assert "EndpointSlices are not watched, so their changes show a poll later" in note
     assert right.told in note
-
-
-@pytest.mark.parametrize("right", [one for one in RIGHTS if one.short in SPARE], ids=lambda right: right.name)
-def test_nothing_needs_it_yet(right: Right, users: Users, come: Callable[..., Somebody]) -> None:
-    """Who makes something need it takes it out of SPARE; who takes it out of the manifest, too."""
-    somebody = come(users.lacking(right))
-    assert refusal(life(somebody, kinds_with(right))) is None
-    assert refusal(watch(somebody)) is None
-
-
-def test_what_is_to_spare_is_given() -> None:
-    assert {right.short for right in RIGHTS} >= SPARE

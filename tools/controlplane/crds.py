@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tools.controlplane.programs import NotAvailable, environment, only_one, say
+from tools.controlplane.programs import BUILDING, NotAvailable, environment
 from tools.environment import cache_root
 
 
@@ -62,7 +62,7 @@ def files() -> list[Path]:
     place = folder()
     found = [place / one.file for one in PUBLISHED]
     if not all(file.exists() for file in found):
-        with only_one(place.with_name(place.name + ".lock")):
+        with BUILDING.only_one(place.with_name(place.name + ".lock")):
             for one in PUBLISHED:
                 if not (place / one.file).exists():
                     fetch(one, place)
@@ -71,7 +71,7 @@ def files() -> list[Path]:
 
 def fetch(one: Published, place: Path) -> None:
     """Put the file at `place`, whole or not at all."""
-    say(f"downloading {one.module} {one.version} for {one.file}")
+    BUILDING.say(f"downloading {one.module} {one.version} for {one.file}")
     place.mkdir(parents=True, exist_ok=True)
     part = place / f".{one.file}.part"
     shutil.copyfile(download(one, place) / one.member, part)

@@ -8,27 +8,23 @@ the next goes on where it stopped. Builders wait for each other at a lock.
 kwok wants newer libraries than this Kubernetes was tested with.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tools.environment import cache_root
+from tools.environment import Building, StepFailed, cache_root
 
 OLDEST_GO: Final = (1, 26)
 MODULES: Final = Path(__file__).parent
-NEWS_EVERY: Final = 5.0  # seconds between two lines about a build that is still at work
+BUILDING: Final = Building("controlplane")
 # A build for this machine alone, of pinned sources alone, whose bytes do not depend on where it runs. No toolchain is fetched.
 SETTINGS: Final = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOWORK": "off"}
 
@@ -117,7 +113,7 @@ def build(names: Sequence[str] = CONTROL_PLANE) -> Path:
     place = folder()
     if all((place / name).exists() for name in names):
         return place
-    with only_one(place.with_name(place.name + ".lock")):
+    with BUILDING.only_one(place.with_name(place.name + ".lock")):
         missing = [name for name in names if not (place / name).exists()]
         for number, name in enumerate(missing, 1):
             make(name, place, f"building {name} ({number} of {len(missing)})")
@@ -133,45 +129,14 @@ def make(name: str, place: Path, what: str) -> None:
     # A folder of a new name: the `go` of a builder that was killed may still be writing into the old one.
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=place) as scratch:
         part = Path(scratch) / name
-        run(what, ["go", "build", "-ldflags", program.link_flags, "-o", str(part), program.package], MODULES / program.module, log)
+        step(what, ["go", "build", "-ldflags", program.link_flags, "-o", str(part), program.package], MODULES / program.module, log)
         part.rename(place / name)
     log.unlink()
 
 
-def run(what: str, command: Sequence[str], where: Path, log: Path) -> None:
-    """Run one step of the building with its output in `log`, and a line now and then. Raises NotAvailable when it fails."""
-    begin = news = time.monotonic()
-    say(what)
-    with log.open("wb") as out:
-        child = subprocess.Popen(command, cwd=where, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        try:
-            while child.poll() is None:
-                time.sleep(0.05)
-                if time.monotonic() - news >= NEWS_EVERY:
-                    news = time.monotonic()
-                    say(f"{what}: {news - begin:.0f} s")
-        finally:
-            child.terminate()  # `go` ends its compilers
-            child.wait()
-    if child.returncode != 0:
-        tail = [f"  {line}" for line in log.read_text(errors="replace").splitlines()[-8:]]
-        raise NotAvailable("\n".join([f"{what} failed; the end of {log}:", *tail]))
-    say(f"{what}: done in {time.monotonic() - begin:.0f} s")
-
-
-def say(text: str) -> None:
-    sys.stderr.write(f"controlplane: {text}\n")
-    sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock file, and say so when somebody else has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say("another process is building; waiting")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def step(what: str, command: Sequence[str], where: Path, log: Path, building: Building = BUILDING) -> None:
+    """One step of the building, with Go's settings. Raises NotAvailable when it fails."""
+    try:
+        building.step(what, command, log, where=where, environment=environment())
+    except StepFailed as error:
+        raise NotAvailable(str(error)) from None

@@ -15,9 +15,10 @@ from typing import Final
 
 from tools.controlplane import assets, programs
 from tools.controlplane.programs import NotAvailable
-from tools.environment import cache_root
+from tools.environment import Building, cache_root
 
 HERE: Final = Path(__file__).parent
+BUILDING: Final = Building("node")
 CONTAINERD: Final = "github.com/containerd/containerd/v2"
 STAMPED: Final = f"-s -w -X {CONTAINERD}/version.Version="
 GO: Final[Mapping[str, tuple[str, str]]] = {  # program -> module beside this file, package
@@ -76,7 +77,7 @@ def build() -> Programs:
     kubernetes = assets.binaries(KUBERNETES)
     place = cache_root() / f"node-{key(programs.go_version())}"
     if not complete(place):
-        with programs.only_one(place.with_name(place.name + ".lock")):
+        with BUILDING.only_one(place.with_name(place.name + ".lock")):
             fill(place)
     return Programs(place, place / "debian", kubernetes["kubelet"], kubernetes["kube-proxy"])
 
@@ -98,7 +99,7 @@ def complete(place: Path) -> bool:
 def key(go: tuple[str, str, str]) -> str:
     """Changes with everything here that decides what is built."""
     files = [path.read_text() for module in ("containerd", "pause") for path in sorted((HERE / module).glob("*.*"))]
-    what = [*files, *PACKAGES, *go, STAMPED, Path(__file__).read_text(), *(f"{name}={value}" for name, value in programs.SETTINGS.items())]
+    what = [*files, *PACKAGES, *go, STAMPED, UNPACK, *(f"{name}={value}" for name, value in programs.SETTINGS.items())]
     return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
 
 
@@ -116,7 +117,7 @@ def compile_one(name: str, place: Path) -> None:
     module, package = GO[name]
     part, log = place / f".{name}.part", place / f"{name}.log"
     flags = STAMPED + version()
-    programs.run(f"building {name}", ["go", "build", "-ldflags", flags, "-o", str(part), package], HERE / module, log)
+    programs.step(f"building {name}", ["go", "build", "-ldflags", flags, "-o", str(part), package], HERE / module, log, BUILDING)
     part.rename(place / name)
     log.unlink()
 
@@ -136,10 +137,10 @@ def unpack(place: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
-        programs.run("downloading Debian packages", ["apt-get", "download", *PACKAGES], scratch, log)
+        programs.step("downloading Debian packages", ["apt-get", "download", *PACKAGES], scratch, log, BUILDING)
     except NotAvailable as error:
         raise NotAvailable(f"{error}\n  if it does not find them: `apt-get update` first") from None
-    programs.run("unpacking Debian packages", ["sh", "-ec", UNPACK], scratch, log)
+    programs.step("unpacking Debian packages", ["sh", "-ec", UNPACK], scratch, log, BUILDING)
     legacy_iptables(scratch)
     log.unlink()
     scratch.rename(place)

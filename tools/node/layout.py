@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tools.environment import cache_root, only_one
+from tools.environment import Building, cache_root
 
+BUILDING: Final = Building("node images")
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
@@ -122,7 +123,7 @@ class Store:
         known = self.root / "layers" / recipe.key
         if self._made(known) is None:
             known.parent.mkdir(parents=True, exist_ok=True)
-            with only_one(known.with_name(f".{recipe.key}.lock")):
+            with BUILDING.only_one(known.with_name(f".{recipe.key}.lock")):
                 if self._made(known) is None:
                     self._fill(recipe, known)
         name = known.read_text()

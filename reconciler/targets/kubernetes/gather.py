@@ -105,11 +105,14 @@ def gather(client: KubeClient, applyset: ApplySet, wanted: Iterable[ResourceKey]
     return Sight(objects, parent, pods.result(), slices.result(), tuple(absent))
 
 
-def _selector(kind: str, applyset: ApplySet) -> str:
-    """Namespaces are all listed: of those it is enough that they are there. The parent, a ConfigMap, is no member of its own set."""
+def _place(kind: str, applyset: ApplySet) -> tuple[str, str]:
+    """Path and selector of a kind's LIST. Namespaces are all listed: of those it is enough that they are there. Of ConfigMaps only the
+    set's parent is ours, which is no member of its own set; those of others we have no right to see."""
     if kind == "Namespace":
-        return ""
-    return f"{INSTANCE}={applyset.claim.instance}" if kind == "ConfigMap" else f"{PART_OF}={applyset.id}"
+        return path_of(kind), ""
+    if kind == "ConfigMap":
+        return path_of(kind, applyset.settings.namespace), f"{INSTANCE}={applyset.claim.instance}"
+    return path_of(kind), f"{PART_OF}={applyset.id}"
 
 
 def _listed(client: KubeClient, applyset: ApplySet, kind: str, known: Pages) -> list[Found] | None:
@@ -121,7 +124,7 @@ def _listed(client: KubeClient, applyset: ApplySet, kind: str, known: Pages) -> 
             yield Found(key_of(settings, kind, one.meta.namespace, one.meta.name), one)
 
     try:
-        return known.decoded(kind, client.list_pages(path_of(kind), _selector(kind, applyset), limit=PAGE), found)
+        return known.decoded(kind, client.list_pages(*_place(kind, applyset), limit=PAGE), found)
     except TargetError as error:
         if KINDS[kind].custom and error.problem.code == KIND_MISSING:
             return None

@@ -48,7 +48,6 @@ KINDS: Final[dict[str, Kind]] = {
     "ScaledObject": Kind("keda.sh/v1alpha1", "scaledobjects", custom=True),
     "PodMonitor": Kind("monitoring.coreos.com/v1", "podmonitors", custom=True),
     "Pod": Kind("v1", "pods", written=False),
-    "ReplicaSet": Kind("apps/v1", "replicasets", written=False),
     "EndpointSlice": Kind("discovery.k8s.io/v1", "endpointslices", written=False),
     "Event": Kind("v1", "events", written=False),
 }

@@ -21,6 +21,7 @@ from reconciler.errors import TargetUnavailable
 from reconciler.targets.kubernetes.api.failures import TROUBLE
 
 NOT_OURS_TO_CHECK: Final = frozenset({"metadata", "status", "kind", "apiVersion"})
+REVISION: Final = "deployment.kubernetes.io/revision"  # the controller's own number; it comes a moment after every change of a pod template
 GROUP_INDEX: Final = "leaderworkerset.sigs.k8s.io/group-index"
 WORKER_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
 T = TypeVar("T")
@@ -321,14 +322,15 @@ def leader_worker_set(found: Item) -> LeaderWorkerSet:
 
 def fingerprint(found: Item, manager: str, key: bytes = b"") -> bytes:
     """16 bytes over everything that the owned-field check looks at: the content, labels, annotations, our field sets, and whether it is on
-    its way out. Not over status, versions and the times in managedFields, which move by themselves.
+    its way out. Not over status, versions, the times in managedFields and a Deployment's revision, which move by themselves.
 
     key: at most 64 random bytes of this process; needed where a Secret may be among the objects, because a plain hash of a short secret
     can be guessed.
     """
     meta = found.meta
     ours = [(one.operation, one.api_version, one.subresource, one.fields_v1) for one in meta.managed_fields if one.manager == manager]
-    marks = (meta.deletion_timestamp, sorted(meta.labels.items()), sorted(meta.annotations.items()), ours)
+    annotations = sorted(pair for pair in meta.annotations.items() if pair[0] != REVISION)
+    marks = (meta.deletion_timestamp, sorted(meta.labels.items()), annotations, ours)
     digest = blake2b(msgspec.json.encode(marks), digest_size=16, key=key)
     for name in sorted(found.parts.keys() - NOT_OURS_TO_CHECK):
         raw = found.parts[name]

@@ -1,7 +1,6 @@
 """What may stand between `{{` and `}}` of a template: a variable, or an expression of variables that can neither loop nor grow.
 
-A template may come from a repo, and a repo is untrusted: names of a fixed set of variables, constants, arithmetic, comparison, `a or b`,
-`a if c else b`, a handful of filters. No calls, no statements, no powers. The result keeps its type (a number stays a number, a list a
+A template may come from a repo, and a repo is untrusted (`arithmetic.py`). The result keeps its type (a number stays a number, a list a
 list) and is put where the expression stood, so that no value can break out of its place.
 
 A plain path (`endpoint.name`), perhaps with a literal for the case that it is empty (`memory.shared or '8Gi'`), is nearly all that
@@ -10,13 +9,10 @@ templates need: it is looked up without a template engine, which is loaded only 
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
+from reconciler import arithmetic
 from reconciler.resource import Json
-
-if TYPE_CHECKING:
-    from jinja2.sandbox import SandboxedEnvironment
 
 Values: TypeAlias = Mapping[str, Json]
 Evaluate: TypeAlias = Callable[[Values], Json]
@@ -25,12 +21,6 @@ Wrong: TypeAlias = Callable[[str], Exception]  # what is wrong, as an error that
 LONGEST: Final = 1_000  # characters of an expression
 PLAIN: Final = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?: or (?:'([^'\\]*)'|(\d{1,9})))?")
 CONSTANTS: Final = frozenset({"true", "false", "none", "True", "False", "None", "not"})
-FILTERS: Final = frozenset({"int", "float", "round", "abs", "lower", "upper", "trim", "string"})
-ALLOWED: Final = frozenset(
-    {"Template", "Output", "Name", "Getattr", "Const", "Filter"}
-    | {"Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Neg", "Pos", "Concat"}
-    | {"Not", "And", "Or", "CondExpr", "Compare", "Operand"}
-)
 
 
 def compiled(source: str, wrong: Wrong) -> Evaluate:
@@ -79,13 +69,13 @@ def known(values: Values) -> str:
 
 
 def _expression(source: str, wrong: Wrong) -> Evaluate:
-    from jinja2 import TemplateError, Undefined, nodes
+    from jinja2 import TemplateError, Undefined
 
-    environment = _environment()
+    environment = arithmetic.environment()
     try:
-        parsed = environment.parse("{{" + source + "}}")
-        for node in parsed.find_all(nodes.Node):
-            _refuse(node, wrong)
+        refused = arithmetic.forbidden(environment.parse("{{" + source + "}}"))
+        if refused:
+            raise wrong(f"{refused} is not allowed; only variables and arithmetic are")
         run = environment.compile_expression(source, undefined_to_none=False)
     except TemplateError as error:
         raise wrong(str(error)) from error
@@ -103,31 +93,3 @@ def _expression(source: str, wrong: Wrong) -> Evaluate:
         return result
 
     return evaluate
-
-
-def _refuse(node: object, wrong: Wrong) -> None:
-    from jinja2 import nodes
-
-    name = type(node).__name__
-    if name not in ALLOWED or (isinstance(node, nodes.Filter) and node.name not in FILTERS):
-        raise wrong(f"{name.lower()} is not allowed; only variables and arithmetic are")
-
-
-@cache
-def _environment() -> "SandboxedEnvironment":
-    from jinja2 import StrictUndefined
-    from jinja2.exceptions import SecurityError
-    from jinja2.runtime import Context
-    from jinja2.sandbox import SandboxedEnvironment
-
-    class Arithmetic(SandboxedEnvironment):
-        """`'a' * 1000000000` is no arithmetic."""
-
-        intercepted_binops = frozenset({"*", "%"})
-
-        def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-            if not (isinstance(left, int | float) and isinstance(right, int | float)):
-                raise SecurityError(f"'{operator}' works on numbers only")
-            return super().call_binop(context, operator, left, right)
-
-    return Arithmetic(undefined=StrictUndefined, autoescape=False)
