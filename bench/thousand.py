@@ -26,6 +26,7 @@ from reconciler.desired import TargetSpec
 from reconciler.given import Given
 from reconciler.places import places
 from reconciler.reconcile import reconcile
+from reconciler.state.compiled import Compiled, program_id
 from reconciler.state.folder import StateFolder
 from reconciler.targets.memory.target import MemoryTarget
 from reconciler.targets.memory.world import World
@@ -49,7 +50,7 @@ def ready(folder: Path, state: Path, world: World, write: bool) -> Iterator[Give
         source = stack.enter_context(closing(git_source(where)))
         source.fetch()
         opened = stack.enter_context(places(folder_of_state, "bench", write=write, now=lambda: world.now, opener=partial(_open, world)))
-        yield Given(source, folder_of_state, opened, Compiler(KINDS))
+        yield Given(source, folder_of_state, opened, Compiler(KINDS), kept=Compiled(state, program_id("bench")))
 
 
 def _open(world: World, spec: TargetSpec, context: Context) -> MemoryTarget:

@@ -35,7 +35,8 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A declaration that owns resources. `asleep`: it is declared and serves nothing on purpose (paused, key disabled)."""
+    """A declaration that owns resources. asleep: it is declared and serves nothing on purpose (paused, key disabled). shares: resources
+    that it needs and others may need too (the namespace of its workspace): they go with the last who does."""
 
     id: str  # Endpoint/team-a/chat
     source: str  # path:line
@@ -44,6 +45,7 @@ class Owner:
     targets: tuple[str, ...] = ()
     rollout_timeout: float = 1200.0
     versions: Mapping[str, str] = field(default_factory=dict)  # resolved engine and model versions, for status
+    shares: tuple[ResourceKey, ...] = ()
 
     @property
     def kind(self) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from reconciler.desired import Desired, Remembered
 from reconciler.places import Places
 from reconciler.repo.cache import ReadCache
-from reconciler.repo.source import Source
+from reconciler.repo.source import UNCOMMITTED, Revision, Source
+from reconciler.state.compiled import Commit
 from reconciler.state.folder import State
 
 if TYPE_CHECKING:
@@ -19,14 +20,16 @@ class Kept(Protocol):
 
     def find(self, revision: str, root: str, remembered: Remembered) -> Desired | None: ...
 
-    def keep(self, revision: str, root: str, remembered: Remembered, desired: Desired) -> None: ...
+    def latest(self, root: str, remembered: Remembered) -> Commit | None: ...
+
+    def keep(self, remembered: Remembered, commit: Commit, *, whole: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a pass is given. compile: the compiler with its engine schemas and caches. parallel: read targets side by side.
 
-    kept: what earlier commands compiled, for a process that has compiled nothing itself yet.
+    kept: what was compiled of commits, by this process and by earlier ones; cache: what was read of a folder that is not committed.
     """
 
     source: Source
@@ -39,18 +42,39 @@ class Given:
 
 
 def desired_of(given: Given, remembered: Remembered) -> Desired:
-    """What should be. A commit that was compiled before, with the same memory, is neither read nor compiled."""
-    if given.kept is None or given.cache.snapshot is not None:
-        return _compiled(given, remembered)
-    revision = given.source.revision()
-    known = given.kept.find(revision.id, revision.root, remembered)
-    if known is None:
-        known = _compiled(given, remembered)
-        given.kept.keep(known.revision, known.repo, remembered, known)
-    return known
+    """What should be. A commit that was compiled before is neither read nor compiled; of one that changes little, only that is."""
+    if given.kept is None or (revision := given.source.revision()).id == UNCOMMITTED:
+        return _read_and_compile(given, remembered, given.cache)
+    return given.kept.find(revision.id, revision.root, remembered) or _new(given, given.kept, revision, remembered)
 
 
-def _compiled(given: Given, remembered: Remembered) -> Desired:
+def _new(given: Given, kept: Kept, revision: Revision, remembered: Remembered) -> Desired:
+    """Compiled, and kept for the next command or pass. Of what was read nothing stays."""
+    from reconciler.compile.amend import leans_on_memory
+
+    before = kept.latest(revision.root, remembered)
+    cache = ReadCache()
+    desired = _amended(given, revision, before, cache) if before else None
+    if desired is None:
+        desired = _read_and_compile(given, remembered, cache)
+    if cache.listed:
+        files = {file.path: file.blob for file in cache.listed[1]}
+        kept.keep(remembered, Commit(desired, files), whole=not leans_on_memory(desired))
+    return desired
+
+
+def _amended(given: Given, revision: Revision, before: Commit, cache: ReadCache) -> Desired | None:
+    """The same with what changed since; None where a commit does more than change endpoints and add some."""
+    from reconciler.compile.amend import amend
+    from reconciler.repo.amended import amendment
+    from reconciler.repo.read import files_of
+
+    cache.listed = (revision, files_of(given.source, revision))
+    found = amendment(given.source, revision, cache.listed[1], before.files, before.desired.declared)
+    return amend(before.desired, found.snapshot, found.changed, given.compile) if found else None
+
+
+def _read_and_compile(given: Given, remembered: Remembered, cache: ReadCache) -> Desired:
     from reconciler.repo.read import read_repo  # a fifth of a second: YAML and the schema of every kind
 
-    return given.compile(read_repo(given.source, remembered.declared, given.cache), remembered)
+    return given.compile(read_repo(given.source, remembered.declared, cache), remembered)

@@ -112,6 +112,8 @@ class _Pass:
             findings.error(problem.code, "", problem.what, problem.why, problem.todo)
             return
         self.resources |= {resource.key: resource for resource in rendered}
+        if shares := tuple(resource.key for resource in rendered if resource.owner != compiled.endpoint.id):
+            self.owners[compiled.endpoint.id] = replace(compiled.owner, shares=shares)
 
     def _rendered(self, compiled: Compiled) -> list[Resource]:
         """Paused: what the cluster keeps of a workload of which nothing runs, and a route that says so and leads nowhere."""

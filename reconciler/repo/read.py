@@ -38,7 +38,7 @@ def read_repo(source: Source, known: Known, cache: ReadCache | None = None) -> S
     if cache.listed is not None and cache.listed[0] == revision and revision.id != UNCOMMITTED:
         files = cache.listed[1]
     else:
-        files = _ours(source.files(revision))
+        files = files_of(source, revision)
     if cache.snapshot is not None and cache.listed == (revision, files) and _same(cache, known):
         return cache.snapshot
     results = {file: cache.files.get(file) or _result(source, file) for file in files}
@@ -52,9 +52,9 @@ def _same(cache: ReadCache, known: Known) -> bool:
     return not any(result.broken for result in cache.files.values()) or cache.known == known
 
 
-def _ours(files: Sequence[File]) -> tuple[File, ...]:
+def files_of(source: Source, revision: Revision) -> tuple[File, ...]:
     """The files that are read or reported, by path. Raises RepoError beyond the bounds of a repo."""
-    seen = [file for file in files if not _hidden(file.path) and (file.mode is not Mode.REGULAR or _is_yaml(file.path))]
+    seen = [file for file in source.files(revision) if not _hidden(file.path) and (file.mode is not Mode.REGULAR or _is_yaml(file.path))]
     total = sum(file.size for file in seen if file.size <= MAX_BYTES)
     if len(seen) > MAX_FILES or total > MAX_TOTAL:
         size = f"{len(seen)} YAML files, {total / 1024 / 1024:.0f} MiB"

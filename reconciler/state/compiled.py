@@ -1,14 +1,16 @@
 """What was compiled, kept from one command to the next: the same commit, memory and program give the same Desired.
 
 A cache in the state folder, never needed to be right: an entry is named by everything that went into it, and a file that cannot be read, or
-was written by another version, is no file. The two newest stay. A folder that is not committed has no name and is never kept.
+was written by another version, is no file. The two newest stay.
+
+A commit in which nothing is wrong compiles to the same whatever was applied before, so its name says nothing of that.
 """
 
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,15 +18,23 @@ import msgspec
 
 from reconciler.desired import Desired, Guards, Owner, Remembered, TargetSpec
 from reconciler.errors import Problem, Severity
-from reconciler.resource import DriftMode, Resource, ResourceKey, canonical
+from reconciler.resource import DriftMode, Json, Resource, ResourceKey, canonical
 from reconciler.state.record import Record, as_json
 
 FOLDER: Final = "compiled"
 KEPT: Final = 2
-UNCOMMITTED: Final = "uncommitted"  # the id of a folder's revision (repo/source.py)
+SUFFIX: Final = ".msgpack"
 PACKAGE: Final = Path(__file__).resolve().parent.parent
 
 Rows = Any  # msgpack's own values, between `_packed` and `_unpacked` only
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit that was compiled. files: path -> blob, of what was read or reported."""
+
+    desired: Desired
+    files: Mapping[str, str]
 
 
 class Compiled:
@@ -32,42 +42,65 @@ class Compiled:
 
     def __init__(self, folder: Path, program: str) -> None:
         self._folder, self._program = folder / FOLDER, program
-        self._last: tuple[tuple[str, str, Remembered], Desired] | None = None
+        self._last: tuple[str, Commit] | None = None
 
     def find(self, revision: str, root: str, remembered: Remembered) -> Desired | None:
-        """What this commit compiled to, or None. A daemon asks at every pass, so what was found last is not read again."""
-        if revision == UNCOMMITTED:
-            return None
-        asked = (revision, root, remembered)
-        if self._last is not None and self._last[0] == asked:
-            return self._last[1]
-        try:
-            found = _unpacked(msgspec.msgpack.decode(self._path(revision, root, remembered).read_bytes()))
-        except (OSError, msgspec.DecodeError, TypeError, ValueError, KeyError):
-            return None
-        self._last = (asked, found)
-        return found
+        """What this commit compiled to, or None. A daemon asks at every pass, so what was found or kept last is not read again."""
+        for name in self._names(revision, root, remembered):
+            if self._last is not None and self._last[0] == name:
+                return self._last[1].desired
+            if (found := self._read(name)) is not None:
+                self._last = (name, found)
+                return found.desired
+        return None
 
-    def keep(self, revision: str, root: str, remembered: Remembered, desired: Desired) -> None:
-        """Nothing is kept where there is no state folder yet, or its disk is full: that costs the next command's time."""
-        if revision == UNCOMMITTED:
-            return
-        path = self._path(revision, root, remembered)
+    def latest(self, root: str, remembered: Remembered) -> Commit | None:
+        """The newest commit of this repo, if nothing was wrong in it: for who changes little in it."""
+        paths = [] if self._last else self._newest_first()[:1]
+        read = [(path.stem, found) for path in paths if (found := self._read(path.stem)) is not None]
+        if (last := self._last or next(iter(read), None)) is None:
+            return None
+        name, commit = last
+        return commit if name == next(self._names(commit.desired.revision, root, remembered)) else None
+
+    def keep(self, remembered: Remembered, commit: Commit, *, whole: bool) -> None:
+        """whole: nothing was wrong, so that no memory was needed. Nothing is written where there is no state folder yet, or its disk is
+        full: that costs the next command's time."""
+        found = commit.desired
+        clean, any_ = self._names(found.revision, found.repo, remembered)
+        name = clean if whole else any_
+        self._last = (name, commit)
+        path = self._folder / f"{name}{SUFFIX}"
         half = path.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            half.write_bytes(msgspec.msgpack.encode(_packed(desired)))
+            half.write_bytes(msgspec.msgpack.encode({"files": commit.files, "desired": _packed(found)}))
             half.replace(path)
             self._drop_old()
 
-    def _path(self, revision: str, root: str, remembered: Remembered) -> Path:
-        named = canonical([revision, root, self._program, as_json(Record(remembered=remembered))])
-        return self._folder / f"{hashlib.sha256(named.encode()).hexdigest()[:32]}.msgpack"
+    def _names(self, revision: str, root: str, remembered: Remembered) -> Iterator[str]:
+        """Of a commit in which nothing was wrong; then of one that was compiled with this memory."""
+        commit = [revision, root, self._program]
+        yield _hash([*commit, remembered.instance])
+        yield _hash([*commit, as_json(Record(remembered=remembered))])
+
+    def _read(self, name: str) -> Commit | None:
+        try:
+            found = msgspec.msgpack.decode((self._folder / f"{name}{SUFFIX}").read_bytes())
+            return Commit(_unpacked(found["desired"]), found["files"])
+        except (OSError, msgspec.DecodeError, TypeError, ValueError, KeyError):
+            return None
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self._folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
 
     def _drop_old(self) -> None:
-        kept = sorted(self._folder.glob("*.msgpack"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in kept[KEPT:]:
+        for path in self._newest_first()[KEPT:]:
             path.unlink(missing_ok=True)
+
+
+def _hash(what: Json) -> str:
+    return hashlib.sha256(canonical(what).encode()).hexdigest()[:32]
 
 
 def program_id(*more: str) -> str:
@@ -114,7 +147,7 @@ def _fields(one: Owner | TargetSpec | Problem) -> Rows:
 
 def _unpacked(found: Mapping[str, Rows]) -> Desired:
     resources = [_resource_of(*row) for row in found["resources"]]
-    owners = [Owner(**{**row, "targets": tuple(row["targets"])}) for row in found["owners"]]
+    owners = [_owner_of(row) for row in found["owners"]]
     targets = [TargetSpec(**{**row, "binds": tuple(row["binds"])}) for row in found["targets"]]
     return Desired(
         revision=found["revision"],
@@ -138,6 +171,10 @@ def _resource_of(key: Rows, manifest: Rows, owner: str, source: str, digest: str
     protect, drift = more
     keys = tuple(ResourceKey(*need) for need in needs)
     return Resource(ResourceKey(*key), manifest, owner, source, digest, keys, protect, DriftMode(drift))
+
+
+def _owner_of(row: Mapping[str, Rows]) -> Owner:
+    return Owner(**{**row, "targets": tuple(row["targets"]), "shares": tuple(ResourceKey(*key) for key in row["shares"])})
 
 
 def _problem_of(row: Mapping[str, Rows]) -> Problem:

@@ -6,6 +6,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import reconciler.reconcile as the_pass
@@ -17,11 +18,11 @@ from reconciler.given import Given
 from reconciler.places import Places
 from reconciler.plan.situation import Situation
 from reconciler.reconcile import reconcile
-from reconciler.repo.cache import ReadCache
 from reconciler.repo.memory import MemorySource
 from reconciler.repo.snapshot import Snapshot
 from reconciler.report.model import Report
 from reconciler.resource import Live, Mark, ResourceKey
+from reconciler.state.compiled import Compiled
 from reconciler.state.record import Record
 from reconciler.targets.memory.world import Stored
 from reconciler.targets.protocol import Context
@@ -33,18 +34,11 @@ SCHEMA: Final = {"additionalProperties": False, "properties": {"ctx_size": {"typ
 SCHEMAS: Final = {"builtin:engines/llama.cpp-b11549.json": SCHEMA}
 KINDS: Final = {"ray": "memory", "envoy": "memory"}
 DEFAULT_DRAIN: Final = 30.0
+NOWHERE: Final = Path("/nowhere")  # what is compiled is kept in memory alone
 
 
-class Compiler:
-    """As the daemon's: the same commit and the same memory are compiled once."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Snapshot, Remembered, Desired] | None = None
-
-    def __call__(self, snapshot: Snapshot, remembered: Remembered) -> Desired:
-        if self._last is None or self._last[0] is not snapshot or self._last[1] != remembered:
-            self._last = (snapshot, remembered, compile_declarations(snapshot, remembered, SCHEMAS, KINDS))
-        return self._last[2]
+def compiled(snapshot: Snapshot, remembered: Remembered) -> Desired:
+    return compile_declarations(snapshot, remembered, SCHEMAS, KINDS)
 
 
 @dataclass
@@ -87,8 +81,7 @@ class Process:
     """What a kill ends: caches and opened targets."""
 
     places: Places
-    cache: ReadCache = field(default_factory=ReadCache)
-    compile: Compiler = field(default_factory=Compiler)
+    kept: Compiled = field(default_factory=lambda: Compiled(NOWHERE, "1"))
 
 
 class Team:
@@ -165,7 +158,7 @@ class Team:
         for target in process.places.targets().values():
             target.dark = seen.dark  # type: ignore[attr-defined]  # an opened target lives longer than a pass
         self._look()
-        given = Given(self.source, self.state, process.places, process.compile, process.cache, parallel=False)
+        given = Given(self.source, self.state, process.places, compiled, parallel=False, kept=process.kept)
         plan, the_pass.make_plan = the_pass.make_plan, partial(self._planned, the_pass.make_plan)
         try:
             with faults.listening():

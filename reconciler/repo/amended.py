@@ -1,0 +1,65 @@
+"""What a commit changes of one that was understood completely, where that is endpoints and nothing else: only these are read.
+
+An endpoint depends on clusters, engines, registries and the like, and on no other endpoint; keys depend on the names of endpoints. So a
+commit that changes or adds endpoints, and takes none away, needs the changed files and those that declare neither endpoints nor keys.
+Whatever else a commit does, and whatever is wrong with one of these files, is a case for `read_repo`, which knows the words for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.repo.cache import Known
+from reconciler.repo.documents import FileResult, read_file
+from reconciler.repo.snapshot import Declaration, Snapshot
+from reconciler.repo.source import File, Mode, Revision, Source
+from reconciler.repo.yaml_faults import MAX_BYTES
+
+ENDPOINTS: Final = "Endpoint/"
+APART: Final = (ENDPOINTS, "ApiKey/")  # everything else is what endpoints depend on
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """snapshot: the endpoints of the files that changed, and what endpoints depend on. changed: the ids of these endpoints, old and new."""
+
+    snapshot: Snapshot
+    changed: frozenset[str]
+
+
+def amendment(source: Source, revision: Revision, files: Sequence[File], before: Mapping[str, str], declared: Known) -> Amendment | None:
+    """files: of the revision. before: path -> blob, and declared: path -> ids, of a commit in which nothing was wrong. None where the
+    whole revision has to be read. Raises RepoError as `read_repo` does."""
+    changed = [file for file in files if before.get(file.path) != file.blob]
+    if not changed or before.keys() - {file.path for file in files} or not all(_harmless(file, before, declared) for file in changed):
+        return None
+    known = {id_ for ids in declared.values() for id_ in ids}
+    found: dict[str, Declaration[object]] = {}
+    for file in changed:
+        result = read_file(file.path, source.read(file))
+        ids = [item.id for item in result.declarations]
+        old = set(declared.get(file.path, ()))
+        fresh = set(ids) - old
+        doubled = len(ids) != len(set(ids)) or fresh & (known | found.keys())
+        if _at_fault(result) or doubled or old - set(ids) or not all(id_.startswith(ENDPOINTS) for id_ in ids):
+            return None
+        found |= {item.id: item for item in result.declarations}
+    changed_ids = frozenset(found)
+    for file in files:
+        if any(not id_.startswith(APART) for id_ in declared.get(file.path, ())):
+            result = read_file(file.path, source.read(file))
+            found |= {item.id: item for item in result.declarations if not item.id.startswith(APART)}
+    declares = {file.path: tuple(sorted(id_ for id_ in changed_ids if found[id_].place.path == file.path)) for file in changed}
+    return Amendment(Snapshot(revision, dict(sorted(found.items())), declared={**declared, **declares}), changed_ids)
+
+
+def _harmless(file: File, before: Mapping[str, str], declared: Known) -> bool:
+    """A file that held endpoints alone, or that is new. One that held nothing may have been of no interest, or not understood."""
+    if file.mode is not Mode.REGULAR or file.size > MAX_BYTES:
+        return False
+    ids = declared.get(file.path, ())
+    return all(id_.startswith(ENDPOINTS) for id_ in ids) and bool(ids) == (file.path in before)
+
+
+def _at_fault(result: FileResult) -> bool:
+    return bool(result.invalid or result.broken or result.warnings or not result.declarations)
