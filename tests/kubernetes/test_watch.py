@@ -29,12 +29,12 @@ from reconciler.targets.kubernetes.inventory import ApplySet
 from reconciler.targets.kubernetes.kinds import path_of
 from reconciler.targets.kubernetes.settings import KubernetesSettings
 from reconciler.targets.kubernetes.target import open_target
-from reconciler.targets.kubernetes.watch import Watches
+from reconciler.targets.kubernetes.watch import NAMES_ONLY, Watches
 from reconciler.targets.own_store import variable_of
 from reconciler.targets.protocol import Claim, Context
 from tests.kubernetes.client_parts import user_of
 from tests.kubernetes.fault_proxy import FaultProxy, Reply, Seen, first
-from tests.kubernetes.kube_site import Object, Site, opened, wait_until
+from tests.kubernetes.kube_site import PATIENCE, Object, Site, opened, wait_until
 from tests.kubernetes.pod_history import is_ready
 from tests.kubernetes.raw_api import MERGE
 from tests.served_site import COMMAND
@@ -284,7 +284,69 @@ def test_no_route_opens_or_moves_before_there_is_an_address(alone: Site) -> None
     assert alone.addresses() == ["10.1.0.1:8000"]
 
 
+def test_a_server_that_is_started_again_is_watched_again(alone: Site) -> None:
+    make_pod(alone)
+    make_address(alone)
+    alone.apply(lambda report: bool(alone.addresses()))
+    with daemon(alone) as running:
+        with running.heard():
+            move_replica(alone, "10.1.0.2")
+        wait_until(lambda: alone.addresses() == ["10.1.0.2:8000"])
+        alone.plane.processes.kill("kube-apiserver")
+        alone.plane.restart("kube-apiserver")
+        alone.api.close()  # its connection is of the old life
+        move_replica(alone, "10.1.0.3")
+        wait_until(lambda: alone.addresses() == ["10.1.0.3:8000"], "what happened meanwhile is not seen")
+        with running.heard():
+            move_replica(alone, "10.1.0.4")
+        wait_until(lambda: alone.addresses() == ["10.1.0.4:8000"])
+
+
 # --- the watches themselves -------------------------------------------------------------------------------------------------------------
+
+
+class Late(KubeClient):
+    """Whose first two watches are opened when somebody says so."""
+
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self.waiting, self.go = threading.Semaphore(0), threading.Event()
+
+    def watch(self, path: str, resource_version: str, **options: Any) -> Watch:
+        self.waiting.release()
+        assert self.go.wait(PATIENCE)
+        return super().watch(path, resource_version, **options)
+
+
+def bookmark(plane: ControlPlane) -> bytes:
+    """As this server spells it: it sends one shortly before a watch ends."""
+    with contextlib.closing(KubeClient(read_file(plane.user_kubeconfig))) as client:
+        for _ in range(10):
+            with contextlib.closing(client.watch(path_of("Deployment"), "", timeout=4.0, accept=NAMES_ONLY)) as lines:
+                if found := next((line for line in lines if b"BOOKMARK" in line), None):
+                    return bytes(found) + b"\n"
+    raise AssertionError("the server sends no bookmark")
+
+
+def test_a_bookmark_moves_a_watch_on_and_is_no_news(control_plane: ControlPlane, proxy: FaultProxy, namespace: str) -> None:
+    """So that a quiet set is not listed again: a watch begins where the bookmarks of the last one ended."""
+    line = bookmark(control_plane)
+    version = json.loads(line)["object"]["metadata"]["resourceVersion"]
+    nobody = ApplySet(KubernetesSettings(namespace), Claim("default", "root"))
+
+    def asked_of_us() -> list[Seen]:
+        return [seen for seen in proxy.seen if nobody.id in seen.query.get("labelSelector", "")]
+
+    proxy.rule = first(2, Reply(200, body=line), lambda seen: is_watch(seen) and nobody.id in seen.query.get("labelSelector", ""))
+    with contextlib.closing(Late(read_file(proxy.kubeconfig(user_of(control_plane))))) as client, Watches(client, nobody) as watched:
+        assert all(client.waiting.acquire(timeout=PATIENCE) for _ in WATCHED)
+        watched.wait(0)  # of what happened before, nothing is known
+        client.go.set()
+        wait_until(lambda: sum(map(is_watch, asked_of_us())) == 4, "it is not watched on")
+        assert not watched.wait(0)
+    begun = [seen.query["resourceVersion"] for seen in asked_of_us() if is_watch(seen)]
+    assert begun[2:] == [version, version]
+    assert sum(seen.is_list for seen in asked_of_us()) == 2
 
 
 class Stale(KubeClient):
