@@ -7,7 +7,7 @@ from itertools import chain
 from reconciler.change import ChangeClass, Create, Delete, Held, Operation, Reason, Replace, Update
 from reconciler.plan.binding import drain_left
 from reconciler.plan.view import View
-from reconciler.resource import LiveResource, ResourceKey
+from reconciler.resource import LiveResource, Resource, ResourceKey
 
 
 def waits(view: View, operation: Operation) -> Held | None:
@@ -15,7 +15,7 @@ def waits(view: View, operation: Operation) -> Held | None:
     found: Iterator[tuple[Reason, str]]
     match operation:
         case Create(desired):
-            found = chain(_leaving(view, desired.key), _unmet(view, desired.needs))
+            found = chain(_leaving(view, desired), _unmet(view, desired.needs))
         case Update(desired, live):
             # a published route stays when its backend degrades: only what is new in `needs` gates
             known = () if live.withdrawn else live.needs
@@ -32,9 +32,15 @@ def waits(view: View, operation: Operation) -> Held | None:
     return Held(str(operation.key), reason, text, operation) if reason else None
 
 
-def _leaving(view: View, key: ResourceKey) -> Iterator[tuple[Reason, str]]:
-    if key in view.everything:  # of ours: what others hold is a conflict
+def _leaving(view: View, desired: Resource) -> Iterator[tuple[Reason, str]]:
+    """Its own last form, or what it stands on together with others (the namespace of its workspace), is being deleted."""
+    if desired.key in view.everything:  # of ours: what others hold is a conflict
         yield Reason.WAITING, "waits until the one that is being deleted is gone"
+    owner = view.desired.owners.get(desired.owner)
+    for key in owner.shares if owner else ():
+        found = view.everything.get(key)
+        if found is not None and found.leaving and key.target == desired.key.target:
+            yield Reason.WAITING, f"waits until {key.kind} {key.name}, which is being deleted, is gone"
 
 
 def _unmet(view: View, needs: tuple[ResourceKey, ...]) -> Iterator[tuple[Reason, str]]:
