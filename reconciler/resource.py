@@ -196,7 +196,8 @@ class LiveResource:
     needs: backends that its traffic goes to now. withdrawn: takes no traffic any more and only waits for its drains.
     binding: late-bound state as it is now. addresses: what it offers to routes. serving: facts of a workload, None for what does not serve.
     writers: JSON pointer -> who else wrote that field, and when, as people read it. kept: why it is never deleted, or "".
-    leaving: it is on its way out (its deletion was asked for): nothing can be written until it is gone.
+    leaving: it is on its way out (its deletion was asked for): nothing can be written until it is gone. lost: how something that we wrote
+    ceased to carry our mark, and what gives it back; "" for what was never ours, and for what is.
     """
 
     key: ResourceKey
@@ -212,6 +213,7 @@ class LiveResource:
     writers: Mapping[str, str] = field(default_factory=dict)
     kept: str = ""
     leaving: bool = False
+    lost: str = ""
 
     @property
     def meets_needs(self) -> bool:

@@ -63,6 +63,8 @@ def _conflict(view: View, operation: Operation) -> Held | None:
     found = view.everything.get(operation.key)
     if not isinstance(operation, Create) or found is None or (found.leaving and view.is_ours(found)):
         return None
+    if found.lost:
+        return Held(str(operation.key), Reason.CONFLICT, f"not touched: {found.lost}", operation)
     mark = found.mark
     whose = f"instance '{mark.instance}' of the repo {mark.repo[:12]}" if mark else "somebody who is not us"
     text = f"held by {whose}: not touched. Rename the endpoint, or remove what is there by hand"

@@ -157,10 +157,12 @@ def test_without_our_mark_it_is_not_ours_to_touch(site: Site, label: str) -> Non
 
     assert report.exit_code == 1
     assert held(report)["Deployment/chat"].reason is Reason.CONFLICT
-    assert "somebody who is not us" in held(report)["Deployment/chat"].text
+    told, _, command = held(report)["Deployment/chat"].text.rpartition(": ")
+    assert told == "not touched: we wrote it, and somebody took our labels off. To have it managed again"
     assert label not in site.live()["metadata"]["labels"]
     assert site.addresses() == addresses
-    site.patch({"metadata": {"labels": {label: value}}})
+    assert command == f"kubectl label -n {site.namespace} deployment chat --overwrite {label}={value}"
+    site.kubectl(*command.split()[1:])
     site.ready()
     assert site.writes(site.once) == []
 

@@ -54,6 +54,11 @@ def mark_of(labels: Mapping[str, str], annotations: Mapping[str, str]) -> Mark |
     return Mark(instance, annotations.get(REPO, ""), owner, annotations.get(DIGEST, ""), annotations.get(PROTECT) == "true")
 
 
+def lost(labels: Mapping[str, str], mark: Mark) -> dict[str, str]:
+    """The labels of this mark that an object lacks or has otherwise, with their values."""
+    return {name: str(value) for name, value in labels_of(mark).items() if labels.get(name) != value}
+
+
 def unmarked(manifest: Manifest) -> dict[str, Json]:
     """The manifest without its mark: what `marked` was given, where the mark's labels are all that stood beside it."""
     metadata = _mapping(manifest.get("metadata"))

@@ -7,6 +7,7 @@ been written by us (a copy, a restored backup) is kept.
 
 from collections.abc import Iterable, Mapping, Set
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from reconciler.targets.kubernetes.health.serving import addresses_of, needs_eve
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
 from reconciler.targets.kubernetes.kinds import MANAGER
 from reconciler.targets.kubernetes.labels import OWNER_NAME
+from reconciler.targets.kubernetes.mark import lost
 from reconciler.targets.kubernetes.shapes import EndpointSlice, Event, Pod, deployment, leader_worker_set
 
 PORT: Final = "http"  # name of the Service's port that routes use
@@ -65,6 +67,9 @@ def read(
         if found.item.meta.deletion_timestamp is not None:
             notes.append(f"{key} is being deleted by the cluster")
     live = _live(client, verified, seen, sight, pool, now)
+    for key in wanted.keys() & live.keys():
+        if live[key].mark is None and _written_by_us(seen[key].found):
+            live[key] = replace(live[key], lost=_lost(seen[key].found, wanted[key], applyset))
     return Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=tuple(notes)), sight
 
 
@@ -149,9 +154,23 @@ def _kept(found: Found) -> str:
             return f"its annotation {name}={meta.annotations[name]} says to keep it"
     if any(owner.controller for owner in meta.owner_references):
         return f"{meta.owner_references[0].kind} {meta.owner_references[0].name} owns it, although it carries our labels"
-    if not any(entry.manager == MANAGER and entry.operation == "Apply" for entry in meta.managed_fields):
+    if not _written_by_us(found):
         return "it carries our labels and was never written by us (a copy, or restored from a backup): delete it by hand"
     return ""
+
+
+def _written_by_us(found: Found) -> bool:
+    return any(entry.manager == MANAGER and entry.operation == "Apply" for entry in found.item.meta.managed_fields)
+
+
+def _lost(found: Found, wanted: Resource, applyset: ApplySet) -> str:
+    """How it is given back. Nothing less: who takes a mark away may mean it."""
+    meta, claim = found.item.meta, applyset.claim
+    labels = lost(meta.labels, wanted.mark(claim.instance, claim.repo))
+    inside = f" -n {meta.namespace}" if meta.namespace else ""
+    words = " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    command = f"kubectl label{inside} {found.key.kind.lower()} {meta.name} --overwrite {words}"
+    return f"we wrote it, and somebody took our labels off. To have it managed again: {command}"
 
 
 def _puzzling(sight: Sight, settled: Set[str], now: float) -> Iterable[tuple[str, str]]:
