@@ -265,6 +265,32 @@ def test_a_model_that_no_image_can_be_is_refused(model: str) -> None:
     assert codes(*on(registry=image, endpoint=CHAT_K8S.replace("name: smollm2, file: smollm2.gguf", model))) == ["E75"]
 
 
+ONE_NODE = CLUSTER_K8S.replace("{claim: weights}", "{size: 1Gi, accessModes: [ReadWriteOnce]}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ("", ["E45"]),  # a rolling update starts another one beside it
+        ("  rollout: {strategy: Recreate}\n", []),
+        ("  rollout: {maxSurge: 0, maxUnavailable: 1}\n", []),
+        ("  replicas: 2\n  rollout: {strategy: Recreate}\n", ["E45"]),
+    ],
+)
+def test_a_cache_that_one_node_can_attach_is_for_one_replica_at_a_time(lines: str, code: list[str]) -> None:
+    documents = (*(ONE_NODE if one is CLUSTER_K8S else one for one in BASE_K8S), CHAT_K8S + lines)
+
+    assert [problem.code for problem in compiled(*documents)[1]] == code
+
+
+def test_that_it_can_be_attached_all_the_same_may_be_said() -> None:
+    chat = CHAT_K8S.replace("workspace: team-a}", 'workspace: team-a, annotations: {reconciler.dev/allow: "E45"}}')
+    found, problems = compiled(*(ONE_NODE if one is CLUSTER_K8S else one for one in BASE_K8S), chat)
+
+    assert found is not None
+    assert [(problem.code, problem.severity) for problem in problems] == [("E45", Severity.WARNING)]
+
+
 def test_a_relative_registry_needs_a_model_cache() -> None:
     cluster = CLUSTER_K8S.replace("  modelCaches: [{name: weights, pvc: {claim: weights}}]\n", "")
     _, problems = compiled(*on(cluster))

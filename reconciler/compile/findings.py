@@ -10,7 +10,7 @@ from reconciler.compile.source import Declaration
 from reconciler.errors import Problem, Severity
 
 ALLOW: Final = "reconciler.dev/allow"  # annotation: codes that the owner accepts, "E21,E45"
-WAIVABLE: Final = frozenset({"E21", "E38"})
+WAIVABLE: Final = frozenset({"E21", "E38", "E45"})
 LISTED: Final = 10
 
 

@@ -52,12 +52,28 @@ def weights_of(
     cluster: Declaration[ClusterSpec],
     version: Version,
 ) -> Weights:
-    """Complete only if nothing was found wrong (E3, E7, E34, E78)."""
+    """Complete only if nothing was found wrong (E3, E7, E34, E45, E78)."""
     model = spec.model
     _check_names(findings, model, version)
     if cluster.spec.type == RAY:
         return Weights(_joined(_folder_on_ray(findings, registry, cluster), model.name, model.version, model.file))
-    return _MOUNTED[registry.spec.type](findings, model, registry, cluster)
+    weights = _MOUNTED[registry.spec.type](findings, model, registry, cluster)
+    if weights.volume is not None and weights.volume.kind == "pvc":
+        _check_attached(findings, spec, cluster.spec.model_caches[0])
+    return weights
+
+
+def _check_attached(findings: Findings, spec: EndpointSpec, cache: ModelCache) -> None:
+    """Can as many nodes mount it as will need it at the same time? Of a claim that stood there already nobody here knows."""
+    if cache.pvc is None or not cache.pvc.size or {"ReadWriteMany", "ReadOnlyMany"} & set(cache.pvc.access_modes):
+        return
+    replicas = spec.autoscaling.max_replicas if spec.autoscaling else spec.replicas
+    surge = spec.rollout.max_surge if spec.rollout.strategy == "RollingUpdate" else 0
+    if replicas > 1 or surge or spec.parallelism.nodes > 1:
+        what = f"{cache.pvc.access_modes[0]} volume '{cache.name}' with {replicas} replicas, surge {surge}"
+        why = "only one node can attach it, and a replica on another one would wait for ever"
+        todo = "use ReadWriteMany or ReadOnlyMany, or rollout.strategy: Recreate with one replica; allow E45 where all nodes are one"
+        findings.error("E45", "/spec/cluster", what, why, todo)
 
 
 def _check_names(findings: Findings, model: ModelSpec, version: Version) -> None:

@@ -187,11 +187,11 @@ def test_a_headless_service_cannot_become_another_so_the_plan_says_replace(site:
 
 
 CLAIM = "model-cache-models"
-CACHE: Object = {"size": "1Gi", "storageClass": "fast", "accessModes": ["ReadWriteOnce"]}
+CACHE: Object = {"size": "1Gi", "storageClass": "fast", "accessModes": ["ReadWriteMany"]}
 
 
 @pytest.mark.parametrize(
-    ("field", "change"), [("/spec/accessModes", {"accessModes": ["ReadWriteMany"]}), ("/spec/storageClassName", {"storageClass": "slow"})]
+    ("field", "change"), [("/spec/accessModes", {"accessModes": ["ReadOnlyMany"]}), ("/spec/storageClassName", {"storageClass": "slow"})]
 )
 def test_a_claim_that_would_have_to_be_replaced_is_held(control_plane: ControlPlane, tmp_path: Path, field: str, change: Object) -> None:
     """It is where the models are."""

@@ -14,7 +14,7 @@ from tests.served_site import COMMAND
 from tools.controlplane import ControlPlane
 from tools.controlplane.audit import Entry
 
-MEMORY = {"modelCaches": [{"name": "models", "pvc": {"size": "1Gi", "accessModes": ["ReadWriteOnce"]}}]}
+MEMORY = {"modelCaches": [{"name": "models", "pvc": {"size": "1Gi"}}]}
 OWN = ("Deployment", "Service", "NetworkPolicy", "ServiceAccount")
 
 

@@ -13,7 +13,7 @@ from tools.controlplane import ControlPlane
 
 PRUNE = "reconciler.dev/prune"
 CLAIM = "model-cache-models"
-CACHE = {"name": "models", "pvc": {"size": "1Gi", "accessModes": ["ReadWriteOnce"]}}
+CACHE = {"name": "models", "pvc": {"size": "1Gi"}}
 
 
 @pytest.fixture

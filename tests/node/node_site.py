@@ -27,7 +27,6 @@ from tools.demo.screen import Screen
 from tools.demo.stage import Stage, Status
 from tools.demo.traffic import Caller, Gateway, Steadily
 from tools.node import DENIED, MISSING, Nodes
-from tools.node.network import ip
 
 CLUSTER, RAY = "east", "local"
 RAY_FILE = "clusters/local.yaml"
@@ -178,8 +177,7 @@ class NodeSite:
 
     @contextmanager
     def without_power(self, index: int) -> Iterator[None]:
-        """A node switched off without a farewell: its network goes first, or its kernel would still reset all connections."""
-        ip("link", "delete", f"node{index}", inside=self.nodes.cluster.switch)
+        """A node switched off without a farewell."""
         self.nodes.lose(index)
         try:
             yield

@@ -129,6 +129,13 @@ def _join(plan: Plan, switch: int, nodes: int) -> None:
     ip("route", "add", plan.services, "via", plan.node(0))
 
 
+def cut(switch: int, index: int) -> None:
+    """Take the cable of a node out, if it is in. `plug` puts another in when the node is started again."""
+    port = f"node{index}"
+    if any(link["ifname"] == port for link in json.loads(ip("-json", "link", "show", inside=switch))):
+        ip("link", "delete", port, inside=switch)
+
+
 def plug(plan: Plan, switch: int, index: int, node: int, all_nodes: Iterable[int]) -> None:
     """Give a node (a process in a network namespace of its own) its device `up0`, its address and its routes."""
     port = f"node{index}"

@@ -16,6 +16,7 @@ from tools.node import cgroups
 from tools.node.cluster import Cluster
 from tools.node.files import node_name
 from tools.node.layout import Image, Store
+from tools.node.network import cut
 
 READY: Final = 90.0  # seconds; it takes 6 on an idle machine
 POLL: Final = 0.1
@@ -68,7 +69,11 @@ class Nodes:
         self.cluster.write_names(names)
 
     def lose(self, index: int) -> None:
-        """Switch a node off, as if its power had gone: pods, connections, disk. Returns when it is gone; nobody tells the cluster."""
+        """Switch a node off, as if its power had gone: pods, connections, disk. Returns when it is gone; nobody tells the cluster.
+
+        Its network goes first: what ends while it is connected still says farewell (a kernel resets the connections of who was killed).
+        """
+        cut(self.cluster.switch, index)
         if self.guard.alive(node_name(index)):
             os.kill(self.guard.pids[node_name(index)], signal.SIGTERM)
         with self.cluster.files(index).alone():
