@@ -4,8 +4,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from reconciler.compile.desired import in_order
 from reconciler.compile.source import Snapshot
 from reconciler.desired import Desired, Remembered
+from reconciler.errors import Severity
 from reconciler.resource import Resource, ResourceKey
 
 S = TypeVar("S", bound=Snapshot)
@@ -16,7 +18,8 @@ def amend(before: Desired, snapshot: S, changed: Collection[str], compile_: Call
     it was there, and of the endpoints those that changed or are new. changed: their ids; no endpoint and no key has gone. compile_: the
     compiler (`compile_declarations`, set up).
 
-    None: something is wrong now, a model name has a second claimant, or one that a key may open has gone.
+    None: something is wrong now, a model name has a second claimant, or one that a key may open has gone; or a warning stands in a file
+    that changed, and nobody knows of what it warns. Warnings are no mistakes.
     """
     part = compile_(snapshot, Remembered(instance=before.instance))
     if leans_on_memory(part) or _around(part) != _around(before):
@@ -24,13 +27,17 @@ def amend(before: Desired, snapshot: S, changed: Collection[str], compile_: Call
     aliases = {name: id_ for name, id_ in before.aliases.items() if id_ not in changed}
     has_keys = any(id_.startswith("ApiKey/") for id_ in before.owners)
     lost = [name for name, id_ in before.aliases.items() if id_ in changed and part.aliases.get(name) != id_]
-    if aliases.keys() & part.aliases.keys() or (has_keys and lost):
+    paths = {str(snapshot.declarations[id_].place).rpartition(":")[0] for id_ in changed}
+    unclear = [one for one in before.problems if one.where.rpartition(":")[0] in paths and one.owner not in changed]
+    if aliases.keys() & part.aliases.keys() or (has_keys and lost) or unclear:
         return None
+    known = [one for one in before.problems if one.owner not in changed]
     return replace(
         before,
         revision=part.revision,
         resources=_merged(before, part, changed),
         owners=dict(sorted({**before.owners, **part.owners}.items())),
+        problems=in_order((*known, *(one for one in part.problems if one.owner in changed))),
         declared=part.declared,
         aliases=dict(sorted({**aliases, **part.aliases}.items())),
     )
@@ -39,7 +46,7 @@ def amend(before: Desired, snapshot: S, changed: Collection[str], compile_: Call
 def leans_on_memory(found: Desired) -> bool:
     """Was what compiles told of the last applied revision needed? Only where something is wrong: else a commit says it all itself, but
     for the name of an instance that has no Settings."""
-    return bool(found.problems or found.blocked or found.no_deletes)
+    return bool(found.blocked or found.no_deletes) or any(problem.severity is not Severity.WARNING for problem in found.problems)
 
 
 def _around(found: Desired) -> object:

@@ -4,7 +4,7 @@ Settings, then targets, then engines, then endpoints, then model names, then key
 snapshot, same memory, same schemas, same bytes, whatever the order of the input.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -68,7 +68,7 @@ class _Pass:
             guards=self.policy.guards,
             blocked={id_: problems for id_, problems in sorted(self.declared.broken.items()) if id_.startswith(OWNING)},
             no_deletes=_no_deletes(self.snapshot),
-            problems=_in_order(self.snapshot.problems, self.found),
+            problems=in_order((*self.snapshot.problems, *self.found)),
             declared=dict(sorted(self.snapshot.declared.items())),
             aliases=aliases,
             status_branch=self.policy.status_branch,
@@ -159,12 +159,12 @@ def _no_deletes(snapshot: Snapshot) -> str:
     return f"nothing is deleted: what is declared in {places} is not known"
 
 
-def _in_order(known: tuple[Problem, ...], found: list[Problem]) -> tuple[Problem, ...]:
-    """A broken key first: until it is right, somebody keeps access. Then as read, then by place."""
-    mine = sorted(found, key=_by_place)
-    return tuple(sorted((*known, *mine), key=lambda problem: not (problem.owner or "").startswith("ApiKey/")))
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """A broken key first: until it is right, somebody keeps access. Then by place."""
+    return tuple(sorted(problems, key=_by_place))
 
 
-def _by_place(problem: Problem) -> tuple[str, int, str, str]:
+def _by_place(problem: Problem) -> tuple[bool, str, int, str, str, str]:
     path, _, line = problem.where.rpartition(":")
-    return (path, int(line) if line.isdigit() else 0, problem.code, problem.owner or "")
+    key, owner = (problem.owner or "").startswith("ApiKey/"), problem.owner or ""
+    return (not key, path, int(line) if line.isdigit() else 0, problem.path, problem.code, owner)
