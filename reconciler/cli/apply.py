@@ -25,12 +25,14 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    from reconciler.cli.passes import given
+    from reconciler.cli.passes import given, without_collector
     from reconciler.cli.sources import source_of
     from reconciler.keys import duration_of
 
     where = where_of(parsed)
     limit = duration_of(parsed.timeout) if parsed.wait else 0.0
+    if not limit:
+        without_collector()
     with source_of(None, where) as source, given(where, source, who="apply", write=True) as ready:
         report = _passes(ready, limit)
     return emit_report(report, as_json=parsed.json, no_color=parsed.no_color)

@@ -15,13 +15,11 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    import gc
-
-    from reconciler.cli.passes import given
+    from reconciler.cli.passes import given, without_collector
     from reconciler.cli.sources import source_of
     from reconciler.reconcile import reconcile
 
-    gc.disable()  # one pass, and the process ends: what a collector would free is less than its walks over thousands of objects cost
+    without_collector()
     where = where_of(parsed)
     with source_of(parsed.path, where) as source, given(where, source, who="plan", write=False) as ready:
         report = reconcile(ready)

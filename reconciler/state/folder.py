@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from reconciler.checkpoint import reach
 from reconciler.errors import StateError
 from reconciler.state.lock import Lock
@@ -81,9 +83,9 @@ class StateFolder:
 
     def save(self, record: Record) -> None:
         """Write it whole. Called only when something changed."""
-        text = json.dumps(as_json(record), sort_keys=True, indent=1)
+        text = msgspec.json.format(msgspec.json.encode(as_json(record), order="sorted"), indent=1)
         reach("state: record", "before")
-        self.write(self.record_path, text.encode())
+        self.write(self.record_path, text)
         reach("state: record", "after")
 
     def write(self, path: Path, content: bytes, mode: int = 0o600) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+import msgspec
+
 from reconciler.desired import Guards, Remembered, TargetSpec
 from reconciler.plan.situation import Spent
 from reconciler.report.model import EndpointStatus
@@ -63,7 +65,8 @@ def as_json(record: Record) -> dict[str, Json]:
 
 
 def status_as_json(status: EndpointStatus) -> dict[str, Json]:
-    return {**asdict(status), "word": status.word.value, "replicas": [asdict(replica) for replica in status.replicas]}
+    found: dict[str, Json] = msgspec.to_builtins(status)
+    return found
 
 
 class Reader:
