@@ -5,7 +5,7 @@ Everything there is marked `real`. What is not available skips the test that ask
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,15 @@ def wrapped() -> Generator[None]:
     """The body of a wrapper of pytest_runtest_setup and pytest_runtest_call."""
     with missing_skips():
         return (yield)
+
+
+def ending(folder: Path, nextitem: pytest.Item | None, servers: ExitStack) -> Generator[None]:
+    """The body of a wrapper of pytest_runtest_teardown: after the last test of a folder its servers stop, although they are fixtures of
+    the whole run: what idles beside the tests of other folders makes them slow."""
+    result = yield
+    if nextitem is None or not nextitem.path.is_relative_to(folder):
+        servers.close()
+    return result
 
 
 def mark(items: Iterable[pytest.Item], folder: Path, built: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from pathlib import Path
 
+import controlplane
 import pytest
 from controlplane import audit_log, control_plane, namespace, start_control_plane  # noqa: F401  fixtures
 
@@ -20,6 +21,11 @@ def pytest_runtest_setup() -> Generator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None]:
     return (yield from real_parts.wrapped())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None]:
+    return (yield from real_parts.ending(HERE, nextitem, controlplane.SHARED))
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` decides

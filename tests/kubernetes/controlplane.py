@@ -1,6 +1,6 @@
 """Fixtures: a control plane shared by the whole run, one more where a test needs two, and a namespace per test.
 
-control_plane          mode `full`, started by the first test that asks for it; with USE_EXISTING_CLUSTER the cluster that is there
+control_plane          mode `full`, until the last test of this folder; with USE_EXISTING_CLUSTER the cluster that is there
 audit_log              its audit log
 namespace              a name that is nobody's; what stands in it afterwards is deleted
 start_control_plane    start_control_plane("api", **options): another one of our own, which ends with the test
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -30,10 +31,13 @@ def started(ending: ExitStack, mode: controlplane.Mode = "api", **options: objec
     return plane
 
 
+SHARED: Final = ExitStack()  # ends with the last test of this folder
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
-    with ExitStack() as ending:
-        yield existing.use(scratch(ending)) if assets.existing_cluster() else started(ending, "full")
+    with SHARED:
+        yield existing.use(scratch(SHARED)) if assets.existing_cluster() else started(SHARED, "full")
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.change import Delete, Reason
-from reconciler.targets.kubernetes.kinds import path_of
-from tests.kubernetes.kube_site import Object, Site, changes, done, failures, held, opened, text_of, wait_until
+from tests.kubernetes.kube_site import Object, Site, changes, done, failures, held, opened, text_of
 from tools.controlplane import ControlPlane
 
 PRUNE = "reconciler.dev/prune"
@@ -217,23 +216,3 @@ def test_two_clusters_of_one_repo_that_are_one_server_leave_each_other_alone(sit
     assert (quiet.exit_code, quiet.notes, quiet.plan.operations) == (0, (), ())
     annotate(site, "Namespace", site.namespace, PRUNE, "enabled")
     assert not [change for change in changes(site.plan()).values() if isinstance(change, Delete)]
-
-
-def test_what_is_declared_in_a_namespace_that_is_being_deleted_waits_and_comes_back(site: Site) -> None:
-    """Somebody deletes all of it, and something there is slow to go. Nothing fails meanwhile, and nothing is put in the way."""
-    site.ready()
-    slow = {"metadata": {"name": "slow", "finalizers": ["example.org/slow"]}}
-    site.api.request("POST", path_of("ConfigMap", site.namespace), slow)
-    site.api.request("DELETE", path_of("Namespace", "", site.namespace))
-    wait_until(lambda: not any(site.is_there(kind) for kind in ("Deployment", "Service", "ServiceAccount", "NetworkPolicy")))
-    report = site.once()
-
-    assert failures(report) == {}
-    texts = {one.text for one in held(report).values() if one.change and one.change.key.target == site.cluster}
-    assert texts == {f"waits until Namespace {site.namespace}, which is being deleted, is gone"}
-    assert site.writes(site.once) == []
-
-    site.patch({"metadata": {"finalizers": None}}, "ConfigMap", "slow")
-    site.gone("Namespace", site.namespace)
-    site.ready()
-    assert site.is_there()

@@ -1,6 +1,6 @@
 """Tests on real nodes: kubelets that run, probe, pull and kill. They need root, Go and Debian packages.
 
-real_nodes      two nodes for the whole run, started by the first test that asks: leave them as they were found (`uncordon`, `restore`)
+real_nodes      two nodes, from the first test that asks to the last of this folder: leave them as they were found (`uncordon`, `restore`)
 namespace       a namespace of one's own, in which pods can start; deleted afterwards, without waiting
 start_nodes     start_nodes(1, **options): another cluster, which ends with the test
 """
@@ -32,10 +32,13 @@ def started(ending: ExitStack, nodes: int, **options: Any) -> Nodes:
     return made
 
 
+SHARED = ExitStack()  # ends with the last test of this folder
+
+
 @pytest.fixture(scope="session")
 def real_nodes() -> Iterator[Nodes]:
-    with ExitStack() as ending:
-        yield started(ending, 2)
+    with SHARED:
+        yield started(SHARED, 2)
 
 
 @pytest.fixture
@@ -62,6 +65,11 @@ def pytest_runtest_setup() -> Generator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None]:
     return (yield from real_parts.wrapped())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None]:
+    return (yield from real_parts.ending(HERE, nextitem, SHARED))
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` decides
