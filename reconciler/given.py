@@ -49,29 +49,33 @@ def desired_of(given: Given, remembered: Remembered) -> Desired:
 
 
 def _new(given: Given, kept: Kept, revision: Revision, remembered: Remembered) -> Desired:
-    """Compiled, and kept for the next command or pass. Of what was read nothing stays."""
+    """Compiled, and kept for the next command or pass. What was read stays only while something is wrong: then each pass that applied some
+    of it compiles the rest anew."""
     from reconciler.compile.amend import leans_on_memory
 
     before = kept.latest(revision.root, remembered)
-    cache = ReadCache()
-    desired = _amended(given, revision, before, cache) if before else None
-    if desired is None:
-        desired = _read_and_compile(given, remembered, cache)
-    if cache.listed:
-        files = {file.path: file.blob for file in cache.listed[1]}
-        kept.keep(remembered, Commit(desired, files), whole=not leans_on_memory(desired))
+    amended = _amended(given, revision, before) if before else None
+    if amended:
+        kept.keep(remembered, amended, whole=True)
+        return amended.desired
+    desired = _read_and_compile(given, remembered, given.cache)
+    whole = not leans_on_memory(desired)
+    kept.keep(remembered, Commit(desired, given.cache.blobs), whole=whole)
+    if whole:
+        given.cache.forget()
     return desired
 
 
-def _amended(given: Given, revision: Revision, before: Commit, cache: ReadCache) -> Desired | None:
+def _amended(given: Given, revision: Revision, before: Commit) -> Commit | None:
     """The same with what changed since; None where a commit does more than change endpoints and add some."""
     from reconciler.compile.amend import amend
     from reconciler.repo.amended import amendment
     from reconciler.repo.read import files_of
 
-    cache.listed = (revision, files_of(given.source, revision))
-    found = amendment(given.source, revision, cache.listed[1], before.files, before.desired.declared)
-    return amend(before.desired, found.snapshot, found.changed, given.compile) if found else None
+    files = files_of(given.source, revision)
+    found = amendment(given.source, revision, files, before.files, before.desired.declared)
+    desired = amend(before.desired, found.snapshot, found.changed, given.compile) if found else None
+    return Commit(desired, {file.path: file.blob for file in files}) if desired else None
 
 
 def _read_and_compile(given: Given, remembered: Remembered, cache: ReadCache) -> Desired:

@@ -21,3 +21,11 @@ class ReadCache:
     listed: tuple[Revision, tuple[File, ...]] | None = None
     snapshot: "Snapshot | None" = None
     known: Known = field(default_factory=dict)
+
+    @property
+    def blobs(self) -> Mapping[str, str]:
+        """path -> blob, of the last revision that was read."""
+        return {file.path: file.blob for file in self.files}
+
+    def forget(self) -> None:
+        self.files, self.listed, self.snapshot, self.known = {}, None, None, {}

@@ -43,15 +43,20 @@ class Compiled:
     def __init__(self, folder: Path, program: str) -> None:
         self._folder, self._program = folder / FOLDER, program
         self._last: tuple[str, Commit] | None = None
+        self._asked: tuple[tuple[str, str, Remembered], Desired] | None = None
 
     def find(self, revision: str, root: str, remembered: Remembered) -> Desired | None:
         """What this commit compiled to, or None. A daemon asks at every pass, so what was found or kept last is not read again."""
+        asked = (revision, root, remembered)
+        if self._asked is not None and self._asked[0] == asked:
+            return self._asked[1]
         for name in self._names(revision, root, remembered):
-            if self._last is not None and self._last[0] == name:
-                return self._last[1].desired
-            if (found := self._read(name)) is not None:
+            if self._last is None or self._last[0] != name:
+                if (found := self._read(name)) is None:
+                    continue
                 self._last = (name, found)
-                return found.desired
+            self._asked = (asked, self._last[1].desired)
+            return self._asked[1]
         return None
 
     def latest(self, root: str, remembered: Remembered) -> Commit | None:
@@ -70,6 +75,7 @@ class Compiled:
         clean, any_ = self._names(found.revision, found.repo, remembered)
         name = clean if whole else any_
         self._last = (name, commit)
+        self._asked = ((found.revision, found.repo, remembered), found)
         path = self._folder / f"{name}{SUFFIX}"
         half = path.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):

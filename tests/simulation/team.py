@@ -18,6 +18,7 @@ from reconciler.given import Given
 from reconciler.places import Places
 from reconciler.plan.situation import Situation
 from reconciler.reconcile import reconcile
+from reconciler.repo.cache import ReadCache
 from reconciler.repo.memory import MemorySource
 from reconciler.repo.snapshot import Snapshot
 from reconciler.report.model import Report
@@ -81,6 +82,7 @@ class Process:
     """What a kill ends: caches and opened targets."""
 
     places: Places
+    cache: ReadCache = field(default_factory=ReadCache)
     kept: Compiled = field(default_factory=lambda: Compiled(NOWHERE, "1"))
 
 
@@ -158,7 +160,7 @@ class Team:
         for target in process.places.targets().values():
             target.dark = seen.dark  # type: ignore[attr-defined]  # an opened target lives longer than a pass
         self._look()
-        given = Given(self.source, self.state, process.places, compiled, parallel=False, kept=process.kept)
+        given = Given(self.source, self.state, process.places, compiled, process.cache, parallel=False, kept=process.kept)
         plan, the_pass.make_plan = the_pass.make_plan, partial(self._planned, the_pass.make_plan)
         try:
             with faults.listening():
