@@ -40,7 +40,7 @@ models:          ## fetch the demo's two models into the cache
 servers:         ## build the Kubernetes control plane and node of the tests into the cache (needs Go; once, minutes)
 	@$(RUN) -m tools.servers
 
-bench:           ## the four benchmarks, as ratios (ARGS=validate runs one)
+bench:           ## the five benchmarks, as ratios (ARGS=validate runs one, --write keeps them)
 	@$(RUN) -m bench $(ARGS)
 
 wheel:           ## build dist/reconciler-*.whl

@@ -1,4 +1,4 @@
-"""`make bench`: all of them, or those that are named; a table for people, and `--write` keeps it in docs/performance.md.
+"""`make bench`: all of them, or those that are named; a table for people, and `--write` puts them into docs/performance.md.
 
 Exit code 0 also when a goal is missed: it is reported with a profile of where the time goes, not hidden and not an alarm.
 """
@@ -8,6 +8,7 @@ import importlib
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,19 +47,21 @@ def machine() -> str:
     return f"{os.cpu_count()} processors, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
 
-def write(pages: list[Findings]) -> None:
+def written(page: str, found: Sequence[Findings]) -> str:
+    """The page with these sections in the place of their older selves, new ones last; the others stay as they are."""
     intro = (
         "# Performance\n\nWritten by `make bench ARGS=--write`. Ratios are what counts: both sides ran in the same minutes on the same"
         f" machine ({machine()}). Shared machines are noisy; look at the range too.\n"
     )
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text("\n".join([intro, *(as_markdown(found) for found in pages)]))
+    old = {part.partition("\n")[0]: part for part in page.split("\n## ")[1:]}
+    new = {one.title: as_markdown(one).removeprefix("## ") for one in found}
+    return "\n".join([intro, *(f"## {part.rstrip()}\n" for part in {**old, **new}.values())])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="Ratios of ours and a peer in one run.")
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="name", help=", ".join(BENCHMARKS))
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="put what ran into docs/performance.md")
     wanted = parser.parse_args()
     pages = []
     for name in wanted.names or BENCHMARKS:
@@ -67,7 +70,7 @@ def main() -> None:
         print(as_text(found), flush=True)
         pages.append(found)
     if wanted.write:
-        write(pages)
+        PAGE.write_text(written(PAGE.read_text() if PAGE.exists() else "", pages))
 
 
 if __name__ == "__main__":

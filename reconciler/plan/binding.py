@@ -43,9 +43,16 @@ def retry_delay(attempt: int) -> float:
 
 def rebinds(view: View, busy: frozenset[ResourceKey]) -> Iterator[Rebind]:
     """Late-bound changes of everything of ours that no operation of this pass writes anyway (`busy`)."""
-    for key, live in sorted(view.ours.items()):
-        if key not in busy and not live.withdrawn and (change := _rebind(view, live)):
+    bound = (key for key, live in view.ours.items() if _late(live) and key not in busy and not live.withdrawn)
+    for key in sorted(bound):
+        if change := _rebind(view, view.ours[key]):
             yield change
+
+
+def _late(live: LiveResource) -> bool:
+    """Is anything of it bound late? Of most resources nothing is, and a fleet has thousands."""
+    binding, facts = live.binding, live.serving
+    return bool(live.needs or binding.addresses or binding.drains or (facts and facts.gave_up))
 
 
 def _rebind(view: View, live: LiveResource) -> Rebind | None:
