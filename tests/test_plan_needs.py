@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.change import Reason
-from reconciler.resource import Binding, ReplicaState, Resource
+from reconciler.resource import Binding, ReplicaState, Resource, ResourceKey
 from tests.fleet import (
     AWAY,
     EAST,
@@ -19,6 +19,7 @@ from tests.fleet import (
     endpoint,
     endpoints,
     live,
+    owner_of,
     plan,
     route,
     route_key,
@@ -270,3 +271,15 @@ def test_a_failing_replica_beside_a_serving_one_opens_the_route() -> None:
 
 def test_route_keys_print_as_people_read_them() -> None:
     assert str(route_key("a")) == A_ROUTE
+
+
+def test_nothing_is_created_in_what_is_on_its_way_out() -> None:
+    """The namespace that a workload shares with others: what is put there now would go with it."""
+    ground = Resource.make(ResourceKey(EAST, "Ground", "team-a", "team-a"), {"labels": {}}, owner="Workspace/team-a", source="lab.yaml:1")
+    wanted = desired(workload("a"), ground, *OTHERS)
+    wanted = replace(wanted, owners={**wanted.owners, owner_of("a"): replace(wanted.owners[owner_of("a")], shares=(ground.key,))})
+
+    leaving = plan(wanted, world(live(ground, leaving=True), *OTHERS))
+    assert said(leaving) == [f"waiting: create {ground.key}", f"waiting: create {A_EAST}"]
+    assert "waits until Ground team-a, which is being deleted, is gone" in why(leaving).splitlines()
+    assert said(plan(wanted, world(live(ground), *OTHERS))) == [f"create {A_EAST}"]
