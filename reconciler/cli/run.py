@@ -3,13 +3,13 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from reconciler.cli.options import Where, add_where, where_of
 from reconciler.errors import UsageError
 
-M_ARENA_MAX: Final = -8  # of malloc.h
-ARENAS: Final = 2
+M_ARENA_MAX, ARENAS = -8, 2  # of malloc.h
+M_MMAP_THRESHOLD, LARGE = -3, 1 << 20
 
 if TYPE_CHECKING:
     from reconciler.git.source import GitSource
@@ -37,7 +37,7 @@ def run(parsed: argparse.Namespace) -> int:
     from reconciler.keys import duration_of
     from reconciler.local import watch_once
 
-    _few_arenas()
+    _lean_heaps()
     where = where_of(parsed)
     interval = duration_of(parsed.interval)
     if interval < 1:
@@ -53,13 +53,16 @@ def run(parsed: argparse.Namespace) -> int:
         return daemon.run(Work(ready, source.fetch, lambda: watch_once(where.state), publisher), timing)
 
 
-def _few_arenas() -> None:
-    """A process of twenty threads that lives for months: glibc would keep a heap for each, of which most is never used again."""
+def _lean_heaps() -> None:
+    """A process of twenty threads that lives for months: glibc would keep a heap for each, of which most is never used again, and in them
+    the room of the largest answers, which come and go with each pass."""
     import ctypes
     from contextlib import suppress
 
     with suppress(OSError, AttributeError):  # another C library, which has no such habit
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_ARENA_MAX, ARENAS)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 @contextmanager

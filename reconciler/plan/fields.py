@@ -1,6 +1,8 @@
 """Which fields of two manifests differ, as JSON pointers."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 from reconciler.change import ABSENT, FieldChange
@@ -14,12 +16,27 @@ def field_changes(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:
     """Every difference, sorted by path; numbers that are equal are no difference (Ray turns 5 into 5.0)."""
     if old == new:
         return ()
-    # 0.2 s to import, and most passes find no difference
-    from deepdiff import DeepDiff
-
-    tree = DeepDiff(old, new, view="tree", ignore_numeric_type_changes=True, threshold_to_diff_deeper=0)
+    tree = _differ()(old, new, view="tree", ignore_numeric_type_changes=True, threshold_to_diff_deeper=0)
     found = sorted({change.path: change for change in _leaves(tree)}.values(), key=lambda change: change.path)
     return tuple(found) or (FieldChange("", old, new),)
+
+
+@cache
+def _differ() -> "Callable[..., dict[str, list[DiffLevel]]]":
+    """deepdiff, imported when the first difference is found: it takes 0.2 s, and most passes find none.
+
+    Without numpy, which it loads where that happens to be installed: 0.1 s and 12 MiB for types that no manifest has.
+    """
+    there = "numpy" in sys.modules
+    if not there:
+        sys.modules["numpy"] = None  # type: ignore[assignment]  # how Python is told that there is none
+    try:
+        from deepdiff import DeepDiff
+    finally:
+        if not there:
+            del sys.modules["numpy"]
+    differ: Callable[..., dict[str, list[DiffLevel]]] = DeepDiff
+    return differ
 
 
 def _leaves(tree: "dict[str, list[DiffLevel]]") -> Iterator[FieldChange]:
