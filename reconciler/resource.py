@@ -182,7 +182,7 @@ class Serving:
     message: str = ""
 
     def count(self, state: ReplicaState) -> int:
-        return sum(replica.state is state for replica in self.replicas)
+        return [replica.state for replica in self.replicas].count(state)
 
     @property
     def ready(self) -> int:
