@@ -8,6 +8,8 @@ proxy      a fault proxy in front of the control plane
 """
 
 import contextlib
+import json
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +19,9 @@ import pytest
 from reconciler.targets.kubernetes.api.client import KubeClient
 from tests.kubernetes.client_parts import SHORT, Waits, client_of, user_of
 from tests.kubernetes.fault_proxy import FaultProxy
+from tests.kubernetes.kube_site import wait_until
 from tools.controlplane import ControlPlane
+from tools.controlplane.access import USER
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,21 @@ def standing_proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
         proxy = FaultProxy(control_plane.url, control_plane.ca, Path(folder))
         with contextlib.closing(proxy):
             yield proxy
+
+
+@pytest.fixture(scope="module")
+def may_use_configmaps(control_plane: ControlPlane) -> Iterator[None]:
+    """What the client is tried on. The product needs no such right, so the user does not come with it."""
+    name = f"client-tests-{secrets.token_hex(3)}"
+    verbs = "get,list,watch,create,patch,delete"
+    control_plane.kubectl("create", "clusterrole", name, f"--verb={verbs}", "--resource=configmaps")
+    control_plane.kubectl("create", "clusterrolebinding", name, f"--clusterrole={name}", f"--user={USER}")
+    spec = {"user": USER, "resourceAttributes": {"verb": "patch", "resource": "configmaps", "namespace": "default"}}
+    review = json.dumps({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec})
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    wait_until(lambda: json.loads(control_plane.kubectl("create", "--raw", path, "-f", "-", input=review))["status"]["allowed"])
+    yield
+    control_plane.kubectl("delete", "clusterrolebinding,clusterrole", name)
 
 
 @pytest.fixture
@@ -41,13 +60,13 @@ def waits() -> Waits:
 
 
 @pytest.fixture
-def place(control_plane: ControlPlane, namespace: str) -> str:
+def place(control_plane: ControlPlane, namespace: str, may_use_configmaps: None) -> str:
     control_plane.kubectl("create", "namespace", namespace)
     return namespace
 
 
 @pytest.fixture
-def direct(control_plane: ControlPlane) -> Iterator[KubeClient]:
+def direct(control_plane: ControlPlane, may_use_configmaps: None) -> Iterator[KubeClient]:
     with contextlib.closing(client_of(control_plane.user_kubeconfig)) as client:
         yield client
 
@@ -59,12 +78,12 @@ def admin(control_plane: ControlPlane) -> Iterator[KubeClient]:
 
 
 @pytest.fixture
-def through(control_plane: ControlPlane, proxy: FaultProxy, waits: Waits) -> Iterator[KubeClient]:
+def through(control_plane: ControlPlane, proxy: FaultProxy, waits: Waits, may_use_configmaps: None) -> Iterator[KubeClient]:
     with contextlib.closing(client_of(proxy.kubeconfig(user_of(control_plane)), waits)) as client:
         yield client
 
 
 @pytest.fixture
-def hasty(control_plane: ControlPlane, proxy: FaultProxy, waits: Waits) -> Iterator[KubeClient]:
+def hasty(control_plane: ControlPlane, proxy: FaultProxy, waits: Waits, may_use_configmaps: None) -> Iterator[KubeClient]:
     with contextlib.closing(client_of(proxy.kubeconfig(user_of(control_plane)), waits, SHORT)) as client:
         yield client

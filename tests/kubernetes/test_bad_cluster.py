@@ -142,7 +142,13 @@ def limited(site: Site, without: str) -> Iterator[str]:
     rules = [rule for rule in site.api.request("GET", f"{roles}/reconciler")["rules"] if without not in rule.get("resources", ())]
     role = {"apiGroup": group, "kind": "ClusterRole", "name": name}
     who = {"kind": "ServiceAccount", "name": name, "namespace": "reconciler-system"}
-    made: list[tuple[str, Object]] = [(accounts, {}), (roles, {"rules": rules}), (bindings, {"roleRef": role, "subjects": [who]})]
+    home, ours = f"/apis/{group}/v1/namespaces/reconciler-system/rolebindings", {"apiGroup": group, "kind": "Role", "name": "reconciler"}
+    made: list[tuple[str, Object]] = [
+        (accounts, {}),
+        (roles, {"rules": rules}),
+        (bindings, {"roleRef": role, "subjects": [who]}),
+        (home, {"roleRef": ours, "subjects": [who]}),
+    ]
     for path, body in made:
         site.api.request("POST", path, {"metadata": {"name": name}, **body})
     try:
