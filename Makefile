@@ -26,7 +26,7 @@ fast:
 	@$(RUN) pytest -q -m "not real and not slow" $(ARGS)
 
 test: check models servers  ## checks and every test, with real Ray, Envoy, models, Kubernetes control plane and nodes
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) -m tools.suite $(ARGS)
 
 check:           ## ruff, mypy, import-linter
 	@$(RUN) ruff check .
