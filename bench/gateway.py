@@ -22,12 +22,12 @@ from bench.measure import Findings, Row, Sample, in_turn
 from reconciler import keys
 from reconciler.change import ChangeClass, Create, Effects
 from reconciler.desired import TargetSpec
-from reconciler.local.process import free_port
 from reconciler.resource import Binding, Manifest, ResourceKey
 from reconciler.targets.protocol import Claim, Context
 from reconciler.targets.registry import gateway_renderer, open_target
 from reconciler.targets.rendering import Backend, Credential, Key, Meta, Route
 from tools import models
+from tools.ports import free_port
 
 TIMES: Final = 5
 SECONDS: Final = 3.0

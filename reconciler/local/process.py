@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -176,10 +175,3 @@ def stop_all(procs: Sequence[Proc], grace: float) -> None:
         for proc in procs:
             tell(proc, number)
         procs = wait_gone(procs, seconds)
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on now. It can be lost until it is used: the caller tries again."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired import TargetSpec
-from reconciler.local.process import free_port
 from reconciler.resource import Json, Mark, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
 from reconciler.targets.kubernetes.mark import marked
@@ -22,6 +21,7 @@ from reconciler.targets.protocol import Claim, Context, Target
 from tests.contract.contract import OURS, AnyResource, Place
 from tests.kubernetes.workloads import a_workload
 from tools.controlplane import ControlPlane
+from tools.ports import free_port
 
 MEDDLED: dict[str, Json] = {  # what somebody changes by hand, by kind
     "Deployment": {"spec": {"replicas": 3}},

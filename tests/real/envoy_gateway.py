@@ -17,12 +17,12 @@ from replicas import Replicas
 from reconciler.change import Change, ChangeClass, Create, Delete, Effects, Outcome, Rebind, Update
 from reconciler.desired import TargetSpec
 from reconciler.local import envoy as local
-from reconciler.local.process import free_port
 from reconciler.resource import Binding, LiveResource, Resource, ResourceKey
 from reconciler.targets.envoy.render import render_key, render_route
 from reconciler.targets.envoy.target import open_target
 from reconciler.targets.protocol import Claim, Context, Target
 from reconciler.targets.rendering import Backend, Credential, Key, Meta, Route
+from tools.ports import free_port
 
 PATHS = ("POST /v1/chat/completions", "POST /v1/embeddings", "GET /v1/models")
 TRAFFIC = Effects(ChangeClass.TRAFFIC)

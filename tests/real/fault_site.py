@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import yaml
 from ray_cluster import STUB, pids_with, until
 
-from tools.demo.repo import IDENTITY, free_port
+from tools.demo.repo import IDENTITY
 from tools.demo.screen import Screen
 from tools.demo.stage import Stage, stage
+from tools.ports import free_port
 
 API = "reconciler.dev/v1alpha1"
 NAMES = ("alpha", "beta")

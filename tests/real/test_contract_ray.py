@@ -9,13 +9,13 @@ from ray_cluster import RayCluster, stub, until
 
 from reconciler.desired import TargetSpec
 from reconciler.local import ray
-from reconciler.local.process import free_port
 from reconciler.resource import Binding, Mark, Resource, ResourceKey
 from reconciler.targets.protocol import Claim, Context, Target
 from reconciler.targets.ray.client import RayClient, Token
 from reconciler.targets.ray.document import marked, name_of
 from reconciler.targets.ray.target import open_target
 from tests.contract.contract import OURS, AnyResource, Place
+from tools.ports import free_port
 
 pytestmark = pytest.mark.real
 

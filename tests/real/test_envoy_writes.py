@@ -20,13 +20,13 @@ from reconciler import checkpoint
 from reconciler.change import Create
 from reconciler.errors import Busy, LocalError, TargetRefused, TargetUnavailable
 from reconciler.local import envoy as local
-from reconciler.local.process import free_port
 from reconciler.resource import Binding, Json
 from reconciler.targets.envoy import clusters
 from reconciler.targets.envoy.state import RouteEntry
 from reconciler.targets.envoy.target import open_target
 from reconciler.targets.protocol import Claim, Context
 from reconciler.targets.rendering import Backend
+from tools.ports import free_port
 
 pytestmark = pytest.mark.real
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.local.process import free_port
+from tools.ports import free_port
 
 START = 60.0  # seconds
 

@@ -7,12 +7,11 @@ defined, and the user `reconciler` has the rights of the project's own manifests
 
 import json
 import shutil
-import socket
 import ssl
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from tools.controlplane.audit import POLICY, AuditLog, Entry
 from tools.controlplane.kubectl import kubectl
 from tools.controlplane.processes import Processes, ProcessFailed
 from tools.controlplane.programs import CONTROL_PLANE, NotAvailable
+from tools.ports import free_ports
 
 Mode = Literal["api", "full"]
 
@@ -250,15 +250,3 @@ def get(url: str, ca: Path, token: str) -> bytes:
     with opener.open(request, timeout=30) as answer:
         body: bytes = answer.read()
     return body
-
-
-def free_ports(*addresses: str) -> list[int]:
-    """One TCP port per address that nobody listens on now, all different."""
-    probes: Sequence[socket.socket] = [socket.socket() for _ in addresses]
-    try:
-        for probe, address in zip(probes, addresses, strict=True):
-            probe.bind((address, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

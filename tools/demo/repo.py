@@ -1,10 +1,7 @@
 """The config repo as a person edits it: find a declaration's file, set a field in its text, commit."""
 
-import contextlib
-import random
 import re
 import shutil
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,19 +10,10 @@ import yaml
 
 from tools.demo import DemoFailed
 from tools.demo.stage import BRANCH, CHECKOUT, Stage
+from tools.ports import free_port
 
 EXAMPLE: Final = CHECKOUT / "examples" / "repo"
-PORTS: Final = range(12000, 19900)
 IDENTITY: Final = (("user.name", "demo"), ("user.email", "demo@example.com"), ("commit.gpgsign", "false"), ("gc.auto", "0"))
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel hands to outgoing connections: there it could be lost at any moment."""
-    for port in random.sample(PORTS, 50):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise DemoFailed(f"no free port between {PORTS.start} and {PORTS.stop}")
 
 
 @dataclass(frozen=True, slots=True)

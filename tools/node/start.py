@@ -21,7 +21,6 @@ from typing import Final
 
 from tools import controlplane, models
 from tools.controlplane import ControlPlane, NotAvailable, ProcessFailed, assets, flags
-from tools.controlplane.cluster import free_ports
 from tools.controlplane.processes import Processes
 from tools.environment import CHECKOUT
 from tools.node import cgroups, credentials, network
@@ -31,6 +30,7 @@ from tools.node.files import node_name
 from tools.node.images import all_images
 from tools.node.layout import Store
 from tools.node.nodes import READY, Nodes
+from tools.ports import free_ports
 
 POLL: Final = 0.1
 LONGEST: Final = 60  # characters of the folder: below it are Unix sockets
