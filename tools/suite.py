@@ -3,8 +3,8 @@
     python3 tools/environment.py -m tools.suite              all of it
     python3 tools/environment.py -m tools.suite -k drift     with arguments it is pytest alone
 
-The first half (Ray, Envoy, nodes, the demo) is shown as it runs, the second (control plane, and everything without a server) after it. The
-exit code is the worse one. Ctrl-C ends both.
+The first half (Ray, Envoy, nodes, the demo; then the simulation) is shown as it runs, the second (control plane, and everything without a
+server) after it. The exit code is the worse one. Ctrl-C ends both.
 """
 
 import signal
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import IO, Final
 
-APART: Final = ("tests/e2e", "tests/node", "tests/real")
+APART: Final = ("tests/e2e", "tests/node", "tests/real", "tests/test_simulation.py")
 FIRST: Final = [*APART]
 SECOND: Final = ["tests", *(f"--ignore={folder}" for folder in APART), "-o", "cache_dir=.pytest_cache/second"]
 POLL: Final = 0.2

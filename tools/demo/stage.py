@@ -109,8 +109,19 @@ class Stage:
         """Tell the daemon, and wait for its pass. The exit code is that of the pass: a person reads it, the story checks what follows."""
         return self.reconciler("trigger", "--state", str(self.state), codes=None)
 
-    def plan(self, codes: tuple[int, ...] | None = None) -> Answer:
-        return self.reconciler("plan", "--repo", str(self.config), "--branch", BRANCH, "--state", str(self.state), codes=codes)
+    def plan(self, codes: tuple[int, ...] | None = None, branch: str = BRANCH) -> Answer:
+        return self.reconciler("plan", "--repo", str(self.config), "--branch", branch, "--state", str(self.state), codes=codes)
+
+    def plan_of(self, branch: str, message: str) -> Answer:
+        """What everybody does who wants to see first: commit everything on a branch, plan that, and only then merge it and tell the
+        daemon. Of a commit that is on the daemon's own branch it may have made everything before a plan is begun."""
+        self.git("checkout", "--quiet", "-b", branch)
+        self.git("commit", "--quiet", "--all", "-m", message)
+        planned = self.plan(codes=(2,), branch=branch)
+        self.git("checkout", "--quiet", BRANCH)
+        self.git("merge", "--quiet", "--ff-only", branch)
+        self.trigger()
+        return planned
 
     def plan_form(self) -> Mapping[str, Any]:
         words = ("--repo", str(self.config), "--branch", BRANCH, "--state", str(self.state), "--json")

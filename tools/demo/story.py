@@ -115,9 +115,7 @@ def scale(play: Play, screen: Screen) -> None:
         with Steadily("chat under load", lambda: play.caller.chat(8), LOAD_THREADS, 0.0) as load:
             time.sleep(1.0)
             repo.set_field(play.chat, "replicas", 2)
-            play.stage.git("commit", "--quiet", "--all", "-m", "chat: two replicas")
-            planned = play.stage.plan(codes=(2,))
-            play.stage.trigger()
+            planned = play.stage.plan_of("more-replicas", "chat: two replicas")
             play.stage.wait("waiting for the second replica", ready_with("chat", 2))
             play.stage.settle("waiting for the plan to be empty")
             time.sleep(AFTERMATH)
