@@ -22,7 +22,7 @@ from tests.simulation.history import EVENTS, History, Violated
 CHUNK = 50
 QUICK = 50
 TRIES = 120
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "1200"))
 SEEN: Counter[str] = Counter()
 
 

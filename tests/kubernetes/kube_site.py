@@ -38,7 +38,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "repo"
 WORKSPACE = "team-a"
 SYSTEM = "reconciler-system"
 PATIENCE = 60.0  # seconds that a condition is waited for
-PAUSE = 0.1  # seconds between two passes of one apply
+PAUSE = 0.25  # seconds between two passes of one apply
 
 Object = dict[str, Any]
 
