@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import node_site
 import pytest
 from pods import until
 
@@ -38,6 +39,7 @@ SHARED = ExitStack()  # ends with the last test of this folder
 @pytest.fixture(scope="session")
 def real_nodes() -> Iterator[Nodes]:
     with SHARED:
+        SHARED.callback(node_site.sweep, Path(tempfile.gettempdir()))
         yield started(SHARED, 2)
 
 

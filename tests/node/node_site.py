@@ -189,6 +189,13 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return old | {name: merged(old.get(name) or {}, value) if isinstance(value, dict) else value for name, value in new.items()}
 
 
+def sweep(parent: Path) -> None:
+    """After the nodes have ended: until then a kubelet makes the folder of the models again for a pod that it starts once more."""
+    for folder in parent.glob("rcl-e2e-*"):
+        if [path.name for path in folder.rglob("*")] == ["state", "models"]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def site(nodes: Nodes) -> Iterator[NodeSite]:
     """Everything declared, the daemon running; afterwards nothing of it is left, on this machine or in the cluster."""
