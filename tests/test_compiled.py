@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.compile import compile_declarations
 from reconciler.desired import Desired, Remembered
 from reconciler.errors import Problem, Severity
+from reconciler.given import Given, desired_of
+from reconciler.repo.folder import FolderSource
+from reconciler.repo.snapshot import Snapshot
 from reconciler.state.compiled import Commit, Compiled
 from tests.fleet import desired, endpoint, workload
 
@@ -62,6 +66,19 @@ def test_and_under_nothing_else(
     keep(kept, everything)
 
     assert Compiled(tmp_path, program).find(commit, root, remembered) is None
+
+
+def test_what_is_not_committed_is_never_kept(kept: Compiled, tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+
+    def compiled(snapshot: Snapshot, remembered: Remembered) -> Desired:
+        return compile_declarations(snapshot, remembered, {})
+
+    found = desired_of(Given(FolderSource(repo), None, None, compiled, kept=kept), Remembered())  # type: ignore[arg-type]
+    assert found.revision == "uncommitted"
+    assert kept.find("uncommitted", "", Remembered()) is None
+    assert list(tmp_path.iterdir()) == [repo]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xff", b"\x80", b'{"json": 1}'])
