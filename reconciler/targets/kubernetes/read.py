@@ -67,9 +67,9 @@ def read(
         if found.item.meta.deletion_timestamp is not None:
             notes.append(f"{key} is being deleted by the cluster")
     live = _live(client, verified, seen, sight, pool, now)
-    for key in wanted.keys() & live.keys():
-        if live[key].mark is None and _written_by_us(seen[key].found):
-            live[key] = replace(live[key], lost=_lost(seen[key].found, wanted[key], applyset))
+    for key, one in live.items():
+        if one.mark is None and key in wanted and _written_by_us(seen[key].found):
+            live[key] = replace(one, lost=_lost(seen[key].found, wanted[key], applyset))
     return Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=tuple(notes)), sight
 
 
