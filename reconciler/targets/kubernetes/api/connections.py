@@ -1,30 +1,25 @@
 """Kept-alive connections to one API server: http.client and ssl, no more, because nothing in Python is faster over HTTP/1.1.
 
 A kept connection that the server has closed meanwhile is noticed before it is used, or opened once more where a repeat is harmless.
-An answer that is cut off is an error, and one that does not say where it ends is not taken: nobody may mistake half a list for a short
-one.
 """
 
 import contextlib
 import http.client
-import io
 import select
 import socket
 import ssl
 import threading
 import time
 import urllib.parse
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from reconciler.targets.kubernetes.api.access import Access, Certificate, Login
+from reconciler.targets.kubernetes.api.body import read_body, unpacked
 from reconciler.targets.kubernetes.api.failures import TooLarge
 from reconciler.targets.kubernetes.api.tls import tls_context
 
-ANSWER_LIMIT: Final = 256 * 1024 * 1024  # bytes of one answer, unpacked: 500 objects of half a megabyte each
-PIECE: Final = 1024 * 1024
 LONGEST_IDLE: Final = 45.0  # seconds: middle boxes forget a connection after a minute and tell nobody
 
 JSON: Final = "application/json"
@@ -66,10 +61,6 @@ class NoAnswer(Exception):
     def __init__(self, cause: Exception, sent: bool) -> None:
         super().__init__(str(cause))
         self.cause, self.sent = cause, sent
-
-
-class Cut(http.client.HTTPException):
-    """The answer is not whole."""
 
 
 class _Tls(http.client.HTTPConnection):
@@ -252,42 +243,15 @@ def _talk(
     left = deadline - clock()
     if left <= 0:
         raise TimeoutError("no time is left")
+    wire = connection.sock  # which the connection lets go of when the server wants to close it
     response = begin(connection, request, login, min(request.read, left))
-    raw = _whole(response, deadline, clock)
+    raw = read_body(response, wire, deadline, clock)
     if response.headers.get("Content-Encoding") == "gzip":
-        raw = _unpacked(raw)
+        raw = unpacked(raw)
     warnings = tuple(_warning(text) for text in response.headers.get_all("Warning", ()))
     content = response.headers.get_content_type()
     reply = Reply(response.status, raw, content, response.headers.get("Retry-After"), warnings)
     return reply, not response.will_close
-
-
-def _whole(response: http.client.HTTPResponse, deadline: float, clock: Callable[[], float]) -> bytes:
-    if response.length is None and not response.chunked and response.status < 400:
-        raise Cut("it does not say where it ends")
-    body = io.BytesIO()  # grows in place; thousands of kept pieces would leave the memory in pieces, for good
-    while piece := response.read1(PIECE):
-        if body.tell() + body.write(piece) > ANSWER_LIMIT:
-            raise TooLarge(f"the answer is larger than {ANSWER_LIMIT} bytes")
-        if clock() > deadline:
-            raise TimeoutError("the answer takes too long")
-    if response.length:
-        raise Cut(f"it is cut off, {response.length} bytes are missing")
-    response.close()  # read1 leaves one of a known length open, and the connection unfit for the next request
-    return body.getvalue()
-
-
-def _unpacked(raw: bytes) -> bytes:
-    packed = zlib.decompressobj(wbits=31)
-    try:
-        text = packed.decompress(raw, ANSWER_LIMIT)
-    except zlib.error as error:
-        raise Cut(f"it cannot be unpacked: {error}") from error
-    if packed.unconsumed_tail:
-        raise TooLarge(f"the answer is larger than {ANSWER_LIMIT} bytes")
-    if not packed.eof:
-        raise Cut("it is packed, and cut off")
-    return text
 
 
 def _warning(header: str) -> str:
