@@ -3,6 +3,7 @@ decided once for all targets. S = serving replicas, D = desired ones; the first 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from reconciler.change import Outcome, Plan, Reason, Rebind
@@ -23,7 +24,7 @@ WORST_FIRST: Final = (
 EVER_READY: Final = frozenset({Health.READY, Health.UPDATING, Health.DEGRADED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """What the rules look at. declared: False once it left the repo; unreadable: why its cluster cannot be read."""
 
@@ -36,7 +37,7 @@ class Facts:
     previous: EndpointStatus | None
     change_pending: bool  # the plan restarts or scales it in this pass
 
-    @property
+    @cached_property
     def s(self) -> int:
         return self.serving.ready if self.serving else 0
 
@@ -123,7 +124,7 @@ def word_of(facts: Facts) -> tuple[Health, str]:
 
 def sort_replicas(replicas: tuple[Replica, ...]) -> tuple[Replica, ...]:
     """By class; within a class as the target ordered them, which knows what is worse."""
-    return tuple(sorted(replicas, key=lambda replica: WORST_FIRST.index(replica.state)))
+    return tuple(sorted(replicas, key=lambda replica: WORST_FIRST.index(replica.state))) if len(replicas) > 1 else replicas
 
 
 def statuses(
@@ -223,6 +224,8 @@ def _serving(view: View, index: _Index, name: str) -> Serving | None:
     """The workload's facts. During a migration two copies live: the declared one counts once it is there, and is a rollout
     in which the old copy's replicas serve as old ones do in any other."""
     found = index.workloads.get(name, ())
+    if len(found) < 2:
+        return found[0].serving if found else None
     wanted = set(view.wanted_of.get(name, ()))
     here = [live.serving for live in found if live.key in wanted and live.serving]
     elsewhere = [live.serving for live in found if live.key not in wanted and live.serving]

@@ -16,16 +16,18 @@ RESTARTING: Final = frozenset({ChangeClass.RESTART, ChangeClass.REPLACE, ChangeC
 
 
 def operations(view: View) -> Iterator[Operation]:
-    """Creates, updates and replaces of what is declared, deletes of what is not, in order of their keys.
+    """Creates, updates and replaces of what is declared, deletes of what is not, in no order.
 
     What is blocked keeps running as it is: no operation at all. So does everything on a target that cannot be read.
     """
-    for key, wanted in sorted(view.desired.resources.items()):
-        if key.target in view.readable and (operation := _towards(view, wanted)):
+    readable, declared = view.readable, view.desired.resources
+    for key, wanted in declared.items():
+        if key.target in readable and (operation := _towards(view, wanted)):
             yield operation
-    for key, found in sorted(view.ours.items()):
+    for key in view.ours.keys() - declared.keys():
+        found = view.ours[key]
         owner = found.mark.owner if found.mark else ""
-        if key not in view.desired.resources and owner not in view.desired.blocked and not found.leaving:
+        if owner not in view.desired.blocked and not found.leaving:
             yield Delete(found, _ending(view, found, view.desired.owners.get(owner)))
 
 

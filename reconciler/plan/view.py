@@ -50,7 +50,15 @@ class View:
         return found
 
     def rules(self, target: str) -> TargetRules:
-        return rules_of(self.spec(target).type)
+        found = self._rules.get(target)
+        if found is None:
+            found = self._rules[target] = rules_of(self.spec(target).type)
+        return found
+
+    @cached_property
+    def _rules(self) -> dict[str, TargetRules]:
+        """Asked for twice for each of thousands of resources."""
+        return {}
 
     def spec(self, target: str) -> TargetSpec:
         return self.desired.targets.get(target) or self.situation.targets[target]

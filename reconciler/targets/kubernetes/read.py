@@ -56,8 +56,9 @@ def read(
     seen: dict[ResourceKey, Seen] = {}
     notes: list[str] = []
     lived_in = {key.namespace for key in shown if key.kind not in KEPT_KINDS}
-    for key in sorted(shown):
-        found = sight.objects[key]
+    for key, found in sight.objects.items():
+        if key not in shown:
+            continue
         if key not in wanted and key.kind in KEPT_KINDS and found.item.meta.annotations.get(ASKED) != "enabled":
             if key.kind != "Namespace" or key.namespace not in lived_in:  # what is blocked by a mistake lives on in it
                 notes.append(f"{key} is not declared any more and stays: annotate it {ASKED}=enabled to have it deleted")
