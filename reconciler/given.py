@@ -22,7 +22,7 @@ class Kept(Protocol):
 
     def latest(self, root: str, remembered: Remembered) -> Commit | None: ...
 
-    def keep(self, remembered: Remembered, commit: Commit, *, whole: bool) -> None: ...
+    def keep(self, remembered: Remembered, commit: Commit, *, whole: bool) -> Desired: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,13 @@ def _new(given: Given, kept: Kept, revision: Revision, remembered: Remembered) -
     before = kept.latest(revision.root, remembered)
     amended = _amended(given, revision, before) if before else None
     if amended:
-        kept.keep(remembered, amended, whole=True)
-        return amended.desired
+        return kept.keep(remembered, amended, whole=True)
     desired = _read_and_compile(given, remembered, given.cache)
     whole = not leans_on_memory(desired)
-    kept.keep(remembered, Commit(desired, given.cache.blobs), whole=whole)
+    lean = kept.keep(remembered, Commit(desired, given.cache.blobs), whole=whole)
     if whole:
         given.cache.forget()
-    return desired
+    return lean
 
 
 def _amended(given: Given, revision: Revision, before: Commit) -> Commit | None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def field_changes(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:
     """Every difference, sorted by path; numbers that are equal are no difference (Ray turns 5 into 5.0)."""
-    if old == new:
+    if old is new or old == new:
         return ()
-    tree = _differ()(old, new, view="tree", ignore_numeric_type_changes=True, threshold_to_diff_deeper=0)
+    tree = _differ()(dict(old), dict(new), view="tree", ignore_numeric_type_changes=True, threshold_to_diff_deeper=0)
     found = sorted({change.path: change for change in _leaves(tree)}.values(), key=lambda change: change.path)
     return tuple(found) or (FieldChange("", old, new),)
 

@@ -3,14 +3,15 @@
 A cache in the state folder, never needed to be right: an entry is named by everything that went into it, and a file that cannot be read, or
 was written by another version, is no file. The two newest stay.
 
-A commit in which nothing is wrong compiles to the same whatever was applied before, so its name says nothing of that.
+A commit in which nothing is wrong compiles to the same whatever was applied before, so its name says nothing of that. Manifests stay
+packed, in the file and in memory (packed.py).
 """
 
 import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ import msgspec
 from reconciler.desired import Desired, Guards, Owner, Remembered, TargetSpec
 from reconciler.errors import Problem, Severity
 from reconciler.resource import DriftMode, Json, Resource, ResourceKey, canonical
+from reconciler.state.packed import Packed
 from reconciler.state.record import Record, as_json
 
 FOLDER: Final = "compiled"
@@ -27,6 +29,23 @@ SUFFIX: Final = ".msgpack"
 PACKAGE: Final = Path(__file__).resolve().parent.parent
 
 Rows = Any  # msgpack's own values, between `_packed` and `_unpacked` only
+
+
+class _Resource(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    key: ResourceKey
+    manifest: msgspec.Raw
+    owner: str
+    source: str
+    digest: str
+    needs: tuple[ResourceKey, ...]
+    protect: bool
+    drift: DriftMode
+
+
+class _File(msgspec.Struct, frozen=True):
+    files: dict[str, str]
+    resources: tuple[_Resource, ...]
+    rest: dict[str, Rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +87,22 @@ class Compiled:
         name, commit = last
         return commit if name == next(self._names(commit.desired.revision, root, remembered)) else None
 
-    def keep(self, remembered: Remembered, commit: Commit, *, whole: bool) -> None:
-        """whole: nothing was wrong, so that no memory was needed. Nothing is written where there is no state folder yet, or its disk is
-        full: that costs the next command's time."""
-        found = commit.desired
+    def keep(self, remembered: Remembered, commit: Commit, *, whole: bool) -> Desired:
+        """The same Desired, as it is kept. whole: nothing was wrong, so that no memory was needed. Nothing is written where there is no
+        state folder yet, or its disk is full: that costs the next command's time."""
+        found = _lean(commit.desired)
         clean, any_ = self._names(found.revision, found.repo, remembered)
         name = clean if whole else any_
-        self._last = (name, commit)
+        self._last = (name, Commit(found, commit.files))
         self._asked = ((found.revision, found.repo, remembered), found)
         path = self._folder / f"{name}{SUFFIX}"
         half = path.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            half.write_bytes(msgspec.msgpack.encode({"files": commit.files, "desired": _packed(found)}))
+            half.write_bytes(msgspec.msgpack.encode({"files": commit.files, "resources": _resources(found), "rest": _packed(found)}))
             half.replace(path)
             self._drop_old()
+        return found
 
     def _names(self, revision: str, root: str, remembered: Remembered) -> Iterator[str]:
         """Of a commit in which nothing was wrong; then of one that was compiled with this memory."""
@@ -92,8 +112,8 @@ class Compiled:
 
     def _read(self, name: str) -> Commit | None:
         try:
-            found = msgspec.msgpack.decode((self._folder / f"{name}{SUFFIX}").read_bytes())
-            return Commit(_unpacked(found["desired"]), found["files"])
+            found = msgspec.msgpack.decode((self._folder / f"{name}{SUFFIX}").read_bytes(), type=_File)
+            return Commit(_unpacked(found), found.files)
         except (OSError, msgspec.DecodeError, TypeError, ValueError, KeyError):
             return None
 
@@ -124,7 +144,6 @@ def _packed(desired: Desired) -> Rows:
         "revision": desired.revision,
         "instance": desired.instance,
         "repo": desired.repo,
-        "resources": [_resource(one) for one in desired.resources.values()],
         "owners": [_fields(one) for one in desired.owners.values()],
         "targets": [_fields(one) for one in desired.targets.values()],
         "guards": (desired.guards.max_deletes, desired.guards.max_restarts, desired.guards.max_key_removals),
@@ -138,21 +157,28 @@ def _packed(desired: Desired) -> Rows:
     }
 
 
-def _resource(one: Resource) -> Rows:
-    needs = [_key(key) for key in one.needs]
-    return (_key(one.key), one.manifest, one.owner, one.source, one.digest, needs, one.protect, one.drift.value)
+def _lean(desired: Desired) -> Desired:
+    return replace(desired, resources={key: _lean_one(one) for key, one in desired.resources.items()})
 
 
-def _key(key: ResourceKey) -> Rows:
-    return (key.target, key.kind, key.namespace, key.name)
+def _lean_one(one: Resource) -> Resource:
+    return one if isinstance(one.manifest, Packed) else replace(one, manifest=Packed.of(one.manifest))
+
+
+def _resources(desired: Desired) -> list[_Resource]:
+    return [
+        _Resource(one.key, Packed.of(one.manifest).text, one.owner, one.source, one.digest, one.needs, one.protect, one.drift)
+        for one in desired.resources.values()
+    ]
 
 
 def _fields(one: Owner | TargetSpec | Problem) -> Rows:
     return {field.name: getattr(one, field.name) for field in fields(one)}
 
 
-def _unpacked(found: Mapping[str, Rows]) -> Desired:
-    resources = [_resource_of(*row) for row in found["resources"]]
+def _unpacked(file: _File) -> Desired:
+    found = file.rest
+    resources = [_resource_of(one) for one in file.resources]
     owners = [_owner_of(row) for row in found["owners"]]
     targets = [TargetSpec(**{**row, "binds": tuple(row["binds"])}) for row in found["targets"]]
     return Desired(
@@ -173,10 +199,8 @@ def _unpacked(found: Mapping[str, Rows]) -> Desired:
     )
 
 
-def _resource_of(key: Rows, manifest: Rows, owner: str, source: str, digest: str, needs: Rows, *more: Rows) -> Resource:
-    protect, drift = more
-    keys = tuple(ResourceKey(*need) for need in needs)
-    return Resource(ResourceKey(*key), manifest, owner, source, digest, keys, protect, DriftMode(drift))
+def _resource_of(one: _Resource) -> Resource:
+    return Resource(one.key, Packed(one.manifest), one.owner, one.source, one.digest, one.needs, one.protect, one.drift)
 
 
 def _owner_of(row: Mapping[str, Rows]) -> Owner:

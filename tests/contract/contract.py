@@ -12,6 +12,7 @@ from reconciler.change import Change, ChangeClass, Create, Delete, Effects, Outc
 from reconciler.errors import Busy, TargetError
 from reconciler.plan.fields import field_changes
 from reconciler.resource import Binding, LiveResource, Observation, Resource, ResourceKey
+from reconciler.state.packed import Packed
 from reconciler.targets.protocol import Claim, Target
 
 OURS, THEIRS, FORK = Claim("default", "root"), Claim("other", "root"), Claim("default", "another-root")
@@ -142,6 +143,17 @@ class AnyResource:
         assert outcome.applied
         assert field_changes(live(place, other).manifest, other.manifest) == ()
         assert live(place, other).mark == other.mark(OURS.instance, OURS.repo)
+
+    def test_a_manifest_that_is_still_packed_is_written_as_any_other(self, place: Place) -> None:
+        """As it comes out of the state folder, in every command after the first."""
+        one, other = (replace(wanted, manifest=Packed.of(wanted.manifest)) for wanted in (place.wanted("one"), place.wanted("one", 1)))
+        write(place, Create(one, EFFECTS))
+        found = live(place, one)
+        assert field_changes(found.manifest, one.manifest) == ()
+
+        (outcome,) = write(place, Update(other, found, field_changes(found.manifest, other.manifest), EFFECTS))
+        assert outcome.applied
+        assert field_changes(live(place, other).manifest, place.wanted("one", 1).manifest) == ()
 
     def test_a_changed_mark_alone_is_written(self, place: Place) -> None:
         wanted = place.wanted("one")
