@@ -1,7 +1,7 @@
 """Which fields of two manifests differ, as JSON pointers."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,27 @@ def field_changes(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:
     """Every difference, sorted by path; numbers that are equal are no difference (Ray turns 5 into 5.0)."""
     if old is new or old == new:
         return ()
-    tree = _differ()(dict(old), dict(new), view="tree", ignore_numeric_type_changes=True, threshold_to_diff_deeper=0)
-    found = sorted({change.path: change for change in _leaves(tree)}.values(), key=lambda change: change.path)
-    return tuple(found) or (FieldChange("", old, new),)
+    found = {change.path: change for change in _changes(dict(old), dict(new), "")}
+    return tuple(sorted(found.values(), key=lambda change: change.path)) or (FieldChange("", old, new),)
+
+
+def _changes(old: Json, new: Json, path: str) -> Iterator[FieldChange]:
+    """Down to what differs by ourselves, since a manifest is large and little of it does. What became of a list is deepdiff's to say."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in old.keys() | new.keys():
+            before, after = old.get(name, ABSENT), new.get(name, ABSENT)
+            if before != after:
+                yield from _changes(before, after, path + pointer([name]))
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        tree = _differ()(old, new, view="tree", ignore_numeric_type_changes=True, threshold_to_diff_deeper=0)
+        yield from _leaves(tree, path)
+    else:
+        yield FieldChange(path, old, new)
 
 
 @cache
 def _differ() -> "Callable[..., dict[str, list[DiffLevel]]]":
-    """deepdiff, imported when the first difference is found: it takes 0.2 s, and most passes find none.
+    """deepdiff, imported when the first list is found to differ: it takes 0.1 s, and most passes find none.
 
     Without numpy, which it loads where that happens to be installed: 0.1 s and 12 MiB for types that no manifest has.
     """
@@ -39,10 +52,10 @@ def _differ() -> "Callable[..., dict[str, list[DiffLevel]]]":
     return differ
 
 
-def _leaves(tree: "dict[str, list[DiffLevel]]") -> Iterator[FieldChange]:
+def _leaves(tree: "dict[str, list[DiffLevel]]", above: str) -> Iterator[FieldChange]:
     for kind, levels in tree.items():
         for level in levels:
-            path = pointer(level.path(output_format="list"))
+            path = above + pointer(level.path(output_format="list"))
             yield FieldChange(path, _side(level.t1, kind, "added"), _side(level.t2, kind, "removed"))
 
 
