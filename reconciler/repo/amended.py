@@ -1,11 +1,12 @@
 """What a commit changes of one that was understood completely, where that is endpoints and nothing else: only these are read.
 
-An endpoint depends on clusters, engines, registries and the like, and on no other endpoint; keys depend on the names of endpoints. So a
-commit that changes or adds endpoints, and takes none away, needs the changed files and those that declare neither endpoints nor keys.
+An endpoint depends on clusters, engines, registries and the like, on its own workspace, and on no other endpoint; keys depend on the names
+of endpoints. So a commit that changes or adds endpoints, and takes none away, needs the changed files and those that declare neither
+endpoints, nor keys, nor workspaces of others.
 Whatever else a commit does, and whatever is wrong with one of these files, is a case for `read_repo`, which knows the words for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,8 @@ from reconciler.repo.source import File, Mode, Revision, Source
 from reconciler.repo.yaml_faults import MAX_BYTES
 
 ENDPOINTS: Final = "Endpoint/"
-APART: Final = (ENDPOINTS, "ApiKey/")  # everything else is what endpoints depend on
+WORKSPACES: Final = "Workspace/"
+APART: Final = (ENDPOINTS, "ApiKey/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,18 @@ def amendment(source: Source, revision: Revision, files: Sequence[File], before:
             return None
         found |= {item.id: item for item in result.declarations}
     changed_ids = frozenset(found)
+    workspaces = {f"{WORKSPACES}{found[id_].workspace}" for id_ in changed_ids}
     for file in files:
-        if any(not id_.startswith(APART) for id_ in declared.get(file.path, ())):
+        if any(_needed(id_, workspaces) for id_ in declared.get(file.path, ())):
             result = read_file(file.path, source.read(file))
-            found |= {item.id: item for item in result.declarations if not item.id.startswith(APART)}
+            found |= {item.id: item for item in result.declarations if _needed(item.id, workspaces)}
     declares = {file.path: tuple(sorted(id_ for id_ in changed_ids if found[id_].place.path == file.path)) for file in changed}
     return Amendment(Snapshot(revision, dict(sorted(found.items())), declared={**declared, **declares}), changed_ids)
+
+
+def _needed(id_: str, workspaces: Collection[str]) -> bool:
+    """Do the changed endpoints depend on it?"""
+    return id_ in workspaces if id_.startswith(WORKSPACES) else not id_.startswith(APART)
 
 
 def _harmless(file: File, before: Mapping[str, str], declared: Known) -> bool:
