@@ -33,13 +33,15 @@ class _Place:
 
 @dataclass(slots=True)
 class Places:
-    """who: the verb that people read in "is being written by". write: False for `plan`, which takes no lock and starts nothing."""
+    """who: the verb that people read in "is being written by". write: False for `plan`, which takes no lock and starts nothing. patient: as
+    of a Context."""
 
     state: State
     who: str
     write: bool
     now: Callable[[], float]
     opener: Opener = open_target
+    patient: bool = True
     _open: dict[str, _Place] = field(default_factory=dict)
 
     def open(self, specs: Mapping[str, TargetSpec], claim: Claim) -> tuple[Mapping[str, Target], Mapping[str, Problem]]:
@@ -58,7 +60,7 @@ class Places:
     def _make(self, spec: TargetSpec, claim: Claim) -> _Place:
         lock = self.state.lock(spec.name, self.who) if self.write else None
         held = lock.held if lock else lambda: True
-        context = Context(self.state.path, claim, self.write, self.now, held)
+        context = Context(self.state.path, claim, self.write, self.now, held, self.patient)
         try:
             return _Place(spec, claim, self.opener(spec, context), lock)
         except BaseException:
@@ -78,9 +80,11 @@ class Places:
 
 
 @contextmanager
-def places(state: State, who: str, *, write: bool, now: Callable[[], float], opener: Opener = open_target) -> Iterator[Places]:
+def places(
+    state: State, who: str, *, write: bool, now: Callable[[], float], opener: Opener = open_target, patient: bool = True
+) -> Iterator[Places]:
     """Opened targets for one command; locks are released and connections closed at its end."""
-    found = Places(state, who, write, now, opener)
+    found = Places(state, who, write, now, opener, patient)
     try:
         yield found
     finally:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,33 @@ def test_a_head_that_does_not_start_is_tried_again_and_then_explained(tmp_path: 
     assert (storage / "kept").exists()
     assert (program.state, program.processes) == ("not running", 0)
     assert "the disk is full" in program.note
+
+
+def test_who_may_not_wait_is_told_that_it_starts_and_later_why_it_did_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tries are the keeper's to count: who asks again begins none of its own."""
+    starts: list[Place] = []
+    may_end = tmp_path / "may-end"
+
+    def failing(place: Place) -> list[str]:
+        starts.append(place)
+        return ["sh", "-c", f"until [ -e {may_end} ]; do sleep 0.05; done; echo the disk is full; exit 1"]
+
+    def begin() -> ray.RunningRay | None:
+        return ray.begin(tmp_path, "lab", tmp_path / "models")
+
+    monkeypatch.setattr(ray, "command", failing)
+    assert [begin(), begin(), len(starts)] == [None, None, 1]
+
+    may_end.touch()
+    end = time.monotonic() + 30
+    while ray.status(tmp_path)[0].state == "starting":
+        assert time.monotonic() < end
+        ray.watch_once(tmp_path)
+    for _ in range(2):
+        with pytest.raises(LocalError, match="the disk is full"):
+            begin()
+    ray.stop(tmp_path)
+    assert len(starts) == ray.TRIES
 
 
 def test_a_record_that_cannot_be_kept_starts_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,9 +48,12 @@ def without_collector() -> None:
 
 
 @contextmanager
-def given(where: Where, source: Source, *, who: str, write: bool, still: Callable[[], bool] = lambda: True) -> Iterator[Given]:
-    """Everything for passes of one command; at its end locks are released and connections closed."""
+def given(
+    where: Where, source: Source, *, who: str, write: bool, still: Callable[[], bool] = lambda: True, patient: bool = True
+) -> Iterator[Given]:
+    """Everything for passes of one command; at its end locks are released and connections closed. patient: False for who passes again
+    anyway, and has other clusters to look after meanwhile."""
     checkpoint.obey(os.environ, lambda: os.kill(os.getpid(), signal.SIGKILL))
     state = StateWhile(StateFolder(where.state), still)
-    with places(state, who, write=write, now=time.time) as opened:
+    with places(state, who, write=write, now=time.time, patient=patient) as opened:
         yield Given(source, state, opened, Compiler(), kept=Compiled(where.state, program_id()))

@@ -50,7 +50,7 @@ def run(parsed: argparse.Namespace) -> int:
     source = git_source(where)
     with (
         Daemon.held(where.state) as daemon,
-        given(where, source, who="run", write=True, still=daemon.still) as ready,
+        given(where, source, who="run", write=True, still=daemon.still, patient=False) as ready,
         _publisher(parsed, where, source) as publisher,
     ):
         return daemon.run(Work(ready, source.fetch, lambda: watch_once(where.state), publisher), timing)

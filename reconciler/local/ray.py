@@ -1,7 +1,8 @@
 """A Ray head on this box: started, adopted, watched, put back, and ended only when asked.
 
 It is kept up by small steps that never wait, so that the daemon's keeper can take one twice a second; `ensure` takes them until Ray
-answers. All is decided from the record in the state folder and from /proc, so whoever finds a Ray that somebody else began goes on with it.
+answers, `begin` takes one. All is decided from the record in the state folder and from /proc, so whoever finds a Ray that somebody else
+began goes on with it.
 
 - GCS, dashboard and the like gone: started again at once with their own command line and environment. With the control state on disk
   nothing is lost; replicas answer all the time.
@@ -13,6 +14,7 @@ import http.client
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -55,15 +57,36 @@ def homes(folder: Path) -> list[Home]:
 def ensure(folder: Path, name: str, model_root: Path) -> RunningRay:
     """Start Ray, or adopt the one that runs; returns when its API answers. Raises LocalError when it does not come up."""
     home = home_of(folder, name)
+    return _running(home, _up(home, model_root, _until_running))
+
+
+def begin(folder: Path, name: str, model_root: Path) -> RunningRay | None:
+    """The same without waiting: None while it starts, which the keeper goes on with. Raises LocalError for a start that failed; the keeper
+    tries it again."""
+    home = home_of(folder, name)
+    record = _up(home, model_root, _begun)
+    return _running(home, record) if record.state == "running" else None
+
+
+def _up(home: Home, model_root: Path, go: Callable[[Home], Record]) -> Record:
     try:
         with locked(home.lock):
             model_root.mkdir(parents=True, exist_ok=True)
             home.point_models(model_root)
             home.read_token()
-            record = _until_running(home)
+            return go(home)
     except OSError as error:
         raise LocalError(f"the local Ray's folder cannot be used: {error}", code="L3", where=str(home.folder)) from error
-    return _running(home, record)
+
+
+def _begun(home: Home) -> Record:
+    record = load(home.record)
+    if record is None or record.state == "stopped":
+        return _start(home, record, time.time(), tries=0)
+    record = _step(home, record, time.time())
+    if record.state == "failed":
+        raise _failed(home, record)
+    return record
 
 
 def _until_running(home: Home) -> Record:
@@ -73,10 +96,14 @@ def _until_running(home: Home) -> Record:
     record = _step(home, record, time.time())
     while record.state != "running":
         if record.state == "failed":
-            raise LocalError("the local Ray does not start", code="L4", why=record.reason, todo=f"see {home.log}", where=home.folder.name)
+            raise _failed(home, record)
         time.sleep(STEP)
         record = _step(home, record, time.time())
     return record
+
+
+def _failed(home: Home, record: Record) -> LocalError:
+    return LocalError("the local Ray does not start", code="L4", why=record.reason, todo=f"see {home.log}", where=home.folder.name)
 
 
 def running(folder: Path, name: str) -> RunningRay | None:

@@ -48,13 +48,15 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a target is opened with. folder: the state folder (absolute). write: False for `plan`, which starts nothing.
-    now: seconds since the epoch. still_held: does this process still hold the target's lock? Every write batch asks."""
+    now: seconds since the epoch. still_held: does this process still hold the target's lock? Every write batch asks.
+    patient: a reading may wait for a program of ours that is starting; False where other targets would wait with it for the next pass."""
 
     folder: Path
     claim: Claim
     write: bool
     now: Callable[[], float]
     still_held: Callable[[], bool] = lambda: True
+    patient: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,9 @@ class RayCluster:
     folder: Path
     spec: TargetSpec
 
-    def open(self, write: bool = True, held: Callable[[], bool] = lambda: True) -> LocalRayTarget:
+    def open(self, write: bool = True, held: Callable[[], bool] = lambda: True, patient: bool = True) -> LocalRayTarget:
         """The target as a pass opens it; whoever opens it closes it."""
-        target = open_target(self.spec, Context(self.folder, CLAIM, write, time.time, held))
+        target = open_target(self.spec, Context(self.folder, CLAIM, write, time.time, held, patient))
         assert isinstance(target, LocalRayTarget)
         return target
 

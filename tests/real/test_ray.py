@@ -15,11 +15,12 @@ from ray_cluster import CLAIM, RayCluster, ask, is_running, names, number, pids_
 
 from reconciler import local
 from reconciler.change import ChangeClass, Create, Delete, Effects, Rebind
-from reconciler.errors import TargetError
+from reconciler.errors import TargetError, TargetUnavailable
 from reconciler.local import ray
 from reconciler.local.ray_record import load
 from reconciler.resource import Binding, Mark, ReplicaState
 from reconciler.targets.ray.document import name_of
+from reconciler.targets.ray.target import LocalRayTarget
 from reconciler.targets.rendering import SecretEnv
 
 pytestmark = [pytest.mark.real]
@@ -336,8 +337,13 @@ def test_a_lost_head_process_is_put_back_and_serving_goes_on(ray_cluster: RayClu
 
 
 def reads(cluster: RayCluster) -> bool:
+    with contextlib.closing(cluster.open()) as target:
+        return reads_at(target)
+
+
+def reads_at(target: LocalRayTarget) -> bool:
     try:
-        cluster.read()
+        target.read({})
     except TargetError:
         return False
     return True
@@ -358,6 +364,32 @@ def test_a_lost_node_comes_back_with_its_applications(ray_cluster: RayCluster) -
     assert not is_running(engine)
     until(lambda: reads(ray_cluster), 30)
     ray_cluster.serves(resource.key)
+
+
+def test_a_pass_that_may_not_wait_goes_on_without_a_ray_that_starts_and_is_called_when_it_answers(ray_cluster: RayCluster) -> None:
+    raylet = record_of(ray_cluster).parts["raylet"].proc
+    os.kill(raylet.pid, signal.SIGKILL)
+    until(lambda: not is_running(raylet.pid))
+    heard = threading.Event()
+
+    with contextlib.closing(ray_cluster.open(patient=False)) as target:
+
+        def listen() -> None:
+            for _ in target.changed():
+                heard.set()
+
+        with pytest.raises(TargetUnavailable, match="the local Ray is starting"):
+            target.read({})
+        assert record_of(ray_cluster).state == "starting"
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            until(lambda: (ray.watch_once(ray_cluster.folder), heard.is_set())[1], 90)
+            until(lambda: reads_at(target), 30)
+        finally:
+            target.close()
+            listener.join(5)
+    assert record_of(ray_cluster).state == "running"
 
 
 def test_stop_leaves_nothing(ray_cluster: RayCluster) -> None:

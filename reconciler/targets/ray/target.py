@@ -1,7 +1,8 @@
 """A Ray cluster as a target: opened with its token, read and written through `read.py` and `write.py`, looked at once a second.
 
-`ray: {local: true}`: whoever may write makes sure that Ray runs before it reads; `plan` starts nothing, so that a Ray that was never
-started is an empty cluster, and one that was and does not answer is unavailable.
+`ray: {local: true}`: whoever may write makes sure that Ray runs before it reads, `run` without waiting for it: a Ray that is starting is
+unavailable to this pass, and a change when it answers. `plan` starts nothing, so that a Ray that was never started is an empty cluster, and
+one that was and does not answer is unavailable.
 """
 
 import contextlib
@@ -104,11 +105,16 @@ class LocalRayTarget(RayTarget):
         return replace(observation, problems=(*observation.problems, *self._problems(wanted)))
 
     def _up(self) -> ray.RunningRay:
+        go = ray.ensure if self._context.patient else ray.begin
         try:
-            return ray.ensure(self._context.folder, self._spec.name, self._models())
+            found = go(self._context.folder, self._spec.name, self._models())
         except LocalError as error:
             problem = error.problem
             raise TargetUnavailable(problem.what, why=problem.why, todo=problem.todo, where=problem.where, code=problem.code) from error
+        if found is None:
+            todo = "nothing: a pass follows as soon as it answers"
+            raise TargetUnavailable("the local Ray is starting", code="RAY1", where=self._spec.name, todo=todo)
+        return found
 
     def _problems(self, wanted: Mapping[ResourceKey, Resource]) -> tuple[Problem, ...]:
         path = environment(ray.home_of(self._context.folder, self._spec.name))["PATH"]
