@@ -35,25 +35,34 @@ def amendment(source: Source, revision: Revision, files: Sequence[File], before:
     changed = [file for file in files if before.get(file.path) != file.blob]
     if not changed or before.keys() - {file.path for file in files} or not all(_harmless(file, before, declared) for file in changed):
         return None
+    endpoints = _endpoints(source, changed, declared)
+    if endpoints is None:
+        return None
+    found = {**endpoints, **_around(source, files, declared, {f"{WORKSPACES}{one.workspace}" for one in endpoints.values()})}
+    declares = {file.path: tuple(sorted(id_ for id_, one in endpoints.items() if one.place.path == file.path)) for file in changed}
+    return Amendment(Snapshot(revision, dict(sorted(found.items())), declared={**declared, **declares}), frozenset(endpoints))
+
+
+def _endpoints(source: Source, changed: Sequence[File], declared: Known) -> dict[str, Declaration[object]] | None:
+    """What the changed files declare: these endpoints and no others, none of them twice. None for anything else."""
     known = {id_ for ids in declared.values() for id_ in ids}
     found: dict[str, Declaration[object]] = {}
     for file in changed:
         result = read_file(file.path, source.read(file))
         ids = [item.id for item in result.declarations]
         old = set(declared.get(file.path, ()))
-        fresh = set(ids) - old
-        doubled = len(ids) != len(set(ids)) or fresh & (known | found.keys())
+        doubled = len(ids) != len(set(ids)) or (set(ids) - old) & (known | found.keys())
         if _at_fault(result) or doubled or old - set(ids) or not all(id_.startswith(ENDPOINTS) for id_ in ids):
             return None
         found |= {item.id: item for item in result.declarations}
-    changed_ids = frozenset(found)
-    workspaces = {f"{WORKSPACES}{found[id_].workspace}" for id_ in changed_ids}
-    for file in files:
-        if any(_needed(id_, workspaces) for id_ in declared.get(file.path, ())):
-            result = read_file(file.path, source.read(file))
-            found |= {item.id: item for item in result.declarations if _needed(item.id, workspaces)}
-    declares = {file.path: tuple(sorted(id_ for id_ in changed_ids if found[id_].place.path == file.path)) for file in changed}
-    return Amendment(Snapshot(revision, dict(sorted(found.items())), declared={**declared, **declares}), changed_ids)
+    return found
+
+
+def _around(source: Source, files: Sequence[File], declared: Known, workspaces: Collection[str]) -> dict[str, Declaration[object]]:
+    """What they depend on, out of files that did not change."""
+    holding = [file for file in files if any(_needed(id_, workspaces) for id_ in declared.get(file.path, ()))]
+    results = (read_file(file.path, source.read(file)) for file in holding)
+    return {item.id: item for result in results for item in result.declarations if _needed(item.id, workspaces)}
 
 
 def _needed(id_: str, workspaces: Collection[str]) -> bool:
