@@ -4,9 +4,9 @@ from typing import Final
 
 import pytest
 
+from reconciler.packed import Packed
 from reconciler.plan.fields import field_changes
 from reconciler.resource import Manifest
-from reconciler.state.packed import Packed
 
 DEEP: Final[Manifest] = {"spec": {"replicas": 2, "rate": 2.5, "list": [1, None, {"x": True}], "text": "ä"}, "kind": "Deployment"}
 OTHER: Final[Manifest] = {**DEEP, "kind": "Service"}

@@ -4,7 +4,7 @@ A cache in the state folder, never needed to be right: an entry is named by ever
 was written by another version, is no file. The two newest stay.
 
 A commit in which nothing is wrong compiles to the same whatever was applied before, so its name says nothing of that. Manifests stay
-packed, in the file and in memory (packed.py).
+packed, in the file and in memory (reconciler/packed.py).
 """
 
 import contextlib
@@ -19,8 +19,8 @@ import msgspec
 
 from reconciler.desired import Desired, Guards, Owner, Remembered, TargetSpec
 from reconciler.errors import Problem, Severity
+from reconciler.packed import Packed
 from reconciler.resource import DriftMode, Json, Resource, ResourceKey, canonical
-from reconciler.state.packed import Packed
 from reconciler.state.record import Record, as_json
 
 FOLDER: Final = "compiled"

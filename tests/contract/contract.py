@@ -10,9 +10,9 @@ import pytest
 from reconciler import checkpoint
 from reconciler.change import Change, ChangeClass, Create, Delete, Effects, Outcome, Rebind, Update
 from reconciler.errors import Busy, TargetError
+from reconciler.packed import Packed
 from reconciler.plan.fields import field_changes
 from reconciler.resource import Binding, LiveResource, Observation, Resource, ResourceKey
-from reconciler.state.packed import Packed
 from reconciler.targets.protocol import Claim, Target
 
 OURS, THEIRS, FORK = Claim("default", "root"), Claim("other", "root"), Claim("default", "another-root")

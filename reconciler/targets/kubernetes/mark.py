@@ -7,6 +7,7 @@ a change of it would restart replicas (facts/kubernetes.md 9.3).
 from collections.abc import Mapping
 from typing import Final
 
+from reconciler.packed import plain
 from reconciler.resource import BY, Json, Manifest, Mark
 from reconciler.targets.kubernetes.labels import (
     APPLYSET_PART_OF,
@@ -26,6 +27,7 @@ MARK_ANNOTATIONS: Final = frozenset({DIGEST, PROTECT, REPO})
 
 def marked(manifest: Manifest, mark: Mark, applyset: str) -> dict[str, Json]:
     """The manifest as it is applied: with the mark, and as a member of the ApplySet of that id ("" = of none)."""
+    manifest = plain(manifest)
     metadata = _mapping(manifest.get("metadata"))
     labels = {**_mapping(metadata.get("labels")), **labels_of(mark)}
     if applyset:

@@ -13,12 +13,13 @@ A refusal is never taken to mean "immutable, so delete": replaces are decided at
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reconciler.change import Change, Create, Delete, Outcome, Rebind, Replace, Update
 from reconciler.checkpoint import reach
 from reconciler.errors import Busy, Problem, TargetError
+from reconciler.packed import plain
 from reconciler.resource import Json, LiveResource, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
 from reconciler.targets.kubernetes.api.client import KubeClient
@@ -100,9 +101,9 @@ class KubernetesWriter:
         reach(name, "before")
         match change:
             case Create(desired):
-                self._create(desired)
+                self._create(_read(desired))
             case Update(desired, live):
-                self._update(desired, live)
+                self._update(_read(desired), live)
             case Replace(live=live) | Delete(live=live):
                 self._delete(live)
         reach(name, "after")
@@ -192,6 +193,10 @@ class KubernetesWriter:
 
     def _path(self, key: ResourceKey) -> str:
         return path_of(*address_of(self.applyset.settings, key))
+
+
+def _read(desired: Resource) -> Resource:
+    return replace(desired, manifest=plain(desired.manifest))
 
 
 def _stamped(body: Mapping[str, Json], version: Version) -> bytes:

@@ -24,7 +24,7 @@ class Packed(Mapping[str, Json]):
         return manifest if isinstance(manifest, Packed) else cls(msgspec.msgpack.encode(manifest))
 
     def read(self) -> dict[str, Json]:
-        """Anew each time: who looks at much of it reads it once."""
+        """Anew each time."""
         found: dict[str, Json] = msgspec.msgpack.decode(self.text)
         return found
 
@@ -46,3 +46,8 @@ class Packed(Mapping[str, Json]):
 
     def __repr__(self) -> str:
         return repr(self.read())
+
+
+def plain(manifest: Manifest) -> Manifest:
+    """For who looks at more than one field."""
+    return manifest.read() if isinstance(manifest, Packed) else manifest
