@@ -19,7 +19,7 @@ from reconciler.schema.explain import nearest, owner_of, pointer_of
 from reconciler.schema.kinds import KINDS, LATER_KINDS, SCOPES, declaration_id
 from reconciler.schema.metadata import MAX_ENDPOINT_NAME, NAME, suggest_name
 from reconciler.schema.quantity import parse_bytes, parse_cores, parse_share
-from reconciler.schema.secrets import PATTERNS, secret_in
+from reconciler.schema.secrets import PATTERNS, may_hold_secrets, secret_in
 from tools.make_schemas import FOLDER, _models, file_name, schema_of, text_of
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "repo"
@@ -171,7 +171,9 @@ def test_secrets_are_known_by_their_look() -> None:
         "AKIA" + "A" * 16,
         "xoxb-" + "1" * 12,
     ]
-    assert [secret_in(sample) for sample in samples] == [name for name, _ in PATTERNS]
+    assert [secret_in(sample) for sample in samples] == [name for name, _, _ in PATTERNS]
+    assert [sample for sample in samples if not may_hold_secrets(f"a: {sample}".encode())] == []
+    assert all(may_hold_secrets(f"gh{letter}_{'c' * 36}".encode()) and secret_in(f"gh{letter}_{'c' * 36}") for letter in "pousr")
     assert not secret_in("sha256:" + "a" * 64)
     assert not secret_in("hf_hub_cache and sk-learn and the task-oriented disk-based model")
 

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from reconciler.errors import TargetError
-from reconciler.resource import Json, LiveResource, Manifest, Resource, ResourceKey
+from reconciler.resource import Json, LiveResource, Manifest, Observation, Resource, ResourceKey
 from reconciler.targets.kubernetes.address import address_of
 from reconciler.targets.kubernetes.api.client import KubeClient
 from reconciler.targets.kubernetes.body import encoded
@@ -55,6 +55,7 @@ class Verified:
     pages: Pages = field(default_factory=Pages)
     told: Memo[tuple[Found, Resource], "Told"] = field(default_factory=Memo)
     live: Memo["Seen", LiveResource] = field(default_factory=Memo)
+    settled: "Settled | None" = None
 
     def same(self, key: ResourceKey, live: bytes, wanted: str) -> Same | None:
         found = self.known.get(key)
@@ -94,17 +95,31 @@ class Seen:
     slices: tuple[EndpointSlice, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A whole reading in which nothing was left to the clock, to events, or to an answer of the server beside its LISTs."""
+
+    pages: object
+    wanted: Mapping[ResourceKey, Resource]
+    observation: Observation
+
+    def still(self, pages: object, wanted: Mapping[ResourceKey, Resource]) -> bool:
+        return self.pages is pages and self.wanted == wanted
+
+
 class Decider:
-    """One pass's comparisons at one cluster."""
+    """One pass's comparisons at one cluster. asked: was one of them not decided before?"""
 
     def __init__(self, client: KubeClient, applyset: ApplySet, verified: Verified, pool: Executor) -> None:
         self._client, self._applyset, self._verified, self._pool = client, applyset, verified, pool
+        self.asked = False
 
     def tell(self, wanted: Mapping[ResourceKey, Resource], found: Mapping[ResourceKey, Found]) -> dict[ResourceKey, Told]:
         """For every wanted resource that is there, whoever has it."""
         here = {key: (wanted[key], found[key]) for key in wanted if key in found}
         known = {key: self._known(*pair) for key, pair in here.items()}
         open_questions = {key: here[key] for key, told in known.items() if told is None}
+        self.asked = bool(open_questions)
         decided = self._pool.map(lambda pair: self._decide(*pair), open_questions.values())
         return {key: told for key, told in known.items() if told} | dict(zip(open_questions, decided, strict=True))
 

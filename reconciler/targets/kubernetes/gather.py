@@ -6,7 +6,7 @@ namespace that does not exist is looked for. In a pass without changes the reque
 that says what it said last time is not decoded again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,13 +61,14 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Sight:
     """Everything that was seen. pods: by (namespace, endpoint); slices: by (namespace, service). missing_kinds: CRDs that a capability
-    promises and the cluster lacks."""
+    promises and the cluster lacks. by_lists: all of it came with the LISTs, nothing was looked for beside them."""
 
     objects: Mapping[ResourceKey, Found]
     parent: Parent
     pods: Mapping[tuple[str, str], tuple[Pod, ...]]
     slices: Mapping[tuple[str, str], tuple[EndpointSlice, ...]]
     missing_kinds: tuple[str, ...] = ()
+    by_lists: bool = False
 
     def members(self, claim: Claim, set_id: str) -> Iterator[ResourceKey]:
         """The keys of what carries our mark, and is of this set: another declaration of the same server has a set of its own."""
@@ -78,7 +79,7 @@ class Sight:
                 yield key
 
 
-def gather(client: KubeClient, applyset: ApplySet, wanted: Iterable[ResourceKey], known: Pages, pool: Executor) -> Sight:
+def gather(client: KubeClient, applyset: ApplySet, wanted: Collection[ResourceKey], known: Pages, pool: Executor) -> Sight:
     """The reading. known: what the last one decoded. Raises TargetError: a LIST that failed, or stopped half-way, is an error and never a
     shorter list."""
     settings = applyset.settings
@@ -101,8 +102,9 @@ def gather(client: KubeClient, applyset: ApplySet, wanted: Iterable[ResourceKey]
             else:
                 objects[one.key] = one
     applyset.check(parent)
+    by_lists = not absent and all(key in objects for key in wanted)
     objects |= _looked_for(client, settings, objects, wanted, absent, pool)
-    return Sight(objects, parent, pods.result(), slices.result(), tuple(absent))
+    return Sight(objects, parent, pods.result(), slices.result(), tuple(absent), by_lists)
 
 
 def _place(kind: str, applyset: ApplySet) -> tuple[str, str]:

@@ -34,10 +34,14 @@ class Memo(Generic[S, T]):
 
 
 class Pages:
-    """What each LIST said last, page by page, and what was decoded of it. For threads that each ask for another kind."""
+    """What each LIST said last, page by page, and what was decoded of it. For threads that each ask for another kind.
+
+    state: stands for all of it; another object as soon as any page says something else.
+    """
 
     def __init__(self) -> None:
         self._last: dict[str, list[_Page]] = {}
+        self.state = object()
 
     def decoded(self, kind: str, pages: Iterable[bytes], decode: Callable[[bytes], Iterable[T]]) -> list[T]:
         """Of a page that says what it said last time, the very same objects as last time."""
@@ -46,6 +50,8 @@ class Pages:
         for number, page in enumerate(pages):
             known = before[number] if number < len(before) else None
             after.append(known if known is not None and known.says(page) else _Page(page, tuple(decode(page))))
+        if len(before) != len(after) or any(old is not new for old, new in zip(before, after, strict=True)):
+            self.state = object()
         self._last[kind] = after
         return [one for page in after for one in page.found]
 

@@ -16,7 +16,7 @@ from reconciler.errors import Problem
 from reconciler.resource import LiveResource, Observation, Resource, ResourceKey, Serving
 from reconciler.targets.kubernetes.api.client import KubeClient
 from reconciler.targets.kubernetes.api.failures import KIND_MISSING
-from reconciler.targets.kubernetes.decide import Decider, Seen, Told, Verified, as_applied
+from reconciler.targets.kubernetes.decide import Decider, Seen, Settled, Told, Verified, as_applied
 from reconciler.targets.kubernetes.gather import CUSTOM, Found, Sight, events_of, gather
 from reconciler.targets.kubernetes.health.serving import addresses_of, needs_events, serving_of
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
@@ -42,8 +42,29 @@ WORKLOADS: Final = frozenset({"Deployment", "LeaderWorkerSet"})
 def read(
     client: KubeClient, applyset: ApplySet, wanted: Mapping[ResourceKey, Resource], verified: Verified, pool: Executor, now: float
 ) -> tuple[Observation, Sight]:
-    """The observation, and the sight that the writer goes on from. Raises TargetError."""
+    """The observation, and the sight that the writer goes on from: the observation of before, where nothing that it was made of has moved.
+    Raises TargetError."""
     sight = gather(client, applyset, wanted, verified.pages, pool)
+    if sight.by_lists and verified.settled is not None and verified.settled.still(verified.pages.state, wanted):
+        return verified.settled.observation, sight
+    decider = Decider(client, applyset, verified, pool)
+    told = decider.tell(wanted, sight.objects)
+    verified.keep(wanted)
+    seen, notes = _shown(applyset, wanted, sight, told)
+    live = _live(client, verified, seen, sight, pool, now)
+    for key, one in live.items():
+        if one.mark is None and key in wanted and _written_by_us(seen[key].found):
+            live[key] = replace(one, lost=_lost(seen[key].found, wanted[key], applyset))
+    observation = Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=notes)
+    same_again = sight.by_lists and not decider.asked and all(map(_settled, live.values()))
+    verified.settled = Settled(verified.pages.state, dict(wanted), observation) if same_again else None
+    return observation, sight
+
+
+def _shown(
+    applyset: ApplySet, wanted: Mapping[ResourceKey, Resource], sight: Sight, told: Mapping[ResourceKey, Told]
+) -> tuple[dict[ResourceKey, Seen], tuple[str, ...]]:
+    """Members, and what holds a wanted name; and what a person should know of them."""
     ours, set_id = applyset.claim.instance, applyset.id
     members = (
         key
@@ -51,8 +72,6 @@ def read(
         if found.mark and found.mark.instance == ours and found.item.meta.labels.get(PART_OF) == set_id
     )
     shown = {*members, *(wanted.keys() & sight.objects.keys())}  # all namespaces are listed: those of another set are not ours
-    told = Decider(client, applyset, verified, pool).tell(wanted, sight.objects)
-    verified.keep(wanted)
     seen: dict[ResourceKey, Seen] = {}
     notes: list[str] = []
     lived_in = {key.namespace for key in shown if key.kind not in KEPT_KINDS}
@@ -67,11 +86,7 @@ def read(
         notes += seen[key].told.notes
         if found.item.meta.deletion_timestamp is not None:
             notes.append(f"{key} is being deleted by the cluster")
-    live = _live(client, verified, seen, sight, pool, now)
-    for key, one in live.items():
-        if one.mark is None and key in wanted and _written_by_us(seen[key].found):
-            live[key] = replace(one, lost=_lost(seen[key].found, wanted[key], applyset))
-    return Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=tuple(notes)), sight
+    return seen, tuple(notes)
 
 
 def _live(
@@ -102,7 +117,7 @@ def _settled(live: LiveResource) -> bool:
     facts = live.serving
     if facts is None:
         return True
-    return 0 < facts.ready == facts.desired == len(facts.replicas) and not (facts.rollout or facts.deleting)
+    return facts.ready == facts.desired == len(facts.replicas) and not (facts.rollout or facts.deleting)
 
 
 def live_of(seen: Seen, events: Mapping[str, tuple[Event, ...]], now: float) -> LiveResource:
