@@ -1,5 +1,6 @@
 """What a write means, in the words of the guards: who begins to be deleted, paused, restarted or migrated, and when traffic leaves."""
 
+from reconciler.resource import Json, Manifest
 from tests.simulation.declared import Endpoint
 from tests.simulation.invariants import Write, published
 
@@ -53,6 +54,5 @@ def _moves(write: Write) -> bool:
     return not write.late and _code(old.manifest) != _code(new.manifest)
 
 
-def _code(manifest: object) -> dict[str, object]:
-    assert isinstance(manifest, dict)
+def _code(manifest: Manifest) -> dict[str, Json]:
     return {name: value for name, value in manifest.items() if name not in IN_PLACE}
