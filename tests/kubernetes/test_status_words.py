@@ -93,9 +93,7 @@ def test_a_change_that_does_not_come_up_leaves_the_old_ones_serving(site: Site) 
 
 def test_a_new_replica_waits_for_a_persons_approval(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.change(probes={"requireApproval": True})
-    found = site.until(Health.STARTING)
-    wait_until(lambda: all(one["status"].get("phase") == "Running" for one in site.pods()))
-    site.once()
+    wait_until(lambda: [one.reason for one in status_of(site.once()).replicas] == ["RequireReadinessApproval"])
     found = status_of(site.once())
     assert found.word is Health.STARTING
     assert found.message.startswith("ready, and waits for a person's approval: reconciler approve team-a/chat")
