@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from reconciler.change import ABSENT, FieldChange
+from reconciler.packed import plain
 from reconciler.resource import Json, Manifest, pointer
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def field_changes(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:
     """Every difference, sorted by path; numbers that are equal are no difference (Ray turns 5 into 5.0)."""
     if old is new or old == new:
         return ()
-    found = {change.path: change for change in _changes(dict(old), dict(new), "")}
+    found = {change.path: change for change in _changes(plain(old), plain(new), "")}
     return tuple(sorted(found.values(), key=lambda change: change.path)) or (FieldChange("", old, new),)
 
 
