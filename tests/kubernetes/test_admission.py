@@ -124,8 +124,7 @@ def test_what_a_policy_adds_is_nobodys_business(site: Site) -> None:
 def test_a_kind_that_the_cluster_lacks_blocks_only_whoever_needs_it(
     start_control_plane: Callable[..., ControlPlane], tmp_path: Path
 ) -> None:
-    plane = start_control_plane("api")
-    plane.kubectl("delete", "customresourcedefinitions", "--all")
+    plane = start_control_plane("api", custom_kinds=False)
     capabilities = ["prometheusOperator", "keda", "lws"]
     with opened(plane, tmp_path, ("chat", "embeddings"), capabilities=capabilities) as site:
         site.change("embeddings", observability={"metrics": {"scrape": False}})

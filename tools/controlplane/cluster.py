@@ -2,7 +2,7 @@
 
 `api` is etcd and the API server: enough for everything about requests. `full` adds the controllers, the scheduler, and simulated nodes on
 which pods become Ready, crash, fail to pull or hang as their label says (`kwok.yaml`). In both, the custom kinds that we render are
-defined, and the user `reconciler` has the rights of the project's own manifests.
+defined unless one asks for none, and the user `reconciler` has the rights of the project's own manifests.
 """
 
 import json
@@ -11,7 +11,7 @@ import ssl
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,15 +108,17 @@ def start(
     nodes: int = 4,
     address: str = flags.LOOPBACK,
     api_flags: Mapping[str, str] = {},
+    custom_kinds: bool = True,
 ) -> ControlPlane:
     """Start a control plane whose files are in `folder`, and return when it is ready.
 
     nodes: simulated nodes of 8 accelerators each (`full` only). address: where the API server listens. api_flags: further flags of the
-    API server, or other values. Everything ends with the process that called this, however that ends, unless `processes.keep()` is called.
+    API server, or other values. custom_kinds: whether those that we render are defined. Everything ends with the process that called
+    this, however that ends, unless `processes.keep()` is called.
     Raises NotAvailable when a program is missing, ProcessFailed when one does not come up.
     """
     programs = assets.binaries(CONTROL_PLANE if mode == "full" else CONTROL_PLANE[:2])
-    plan = Plan(folder.absolute(), programs, mode, nodes if mode == "full" else 0, address, dict(api_flags))
+    plan = Plan(folder.absolute(), programs, mode, nodes if mode == "full" else 0, address, dict(api_flags), custom_kinds)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return plan.start()
@@ -136,6 +138,7 @@ class Plan:
     nodes: int
     address: str
     api_flags: Mapping[str, str]
+    custom_kinds: bool
 
     def start(self) -> ControlPlane:
         port, etcd_port = free_ports(self.address, flags.LOOPBACK)
@@ -152,7 +155,7 @@ class Plan:
                 self.run("kube-controller-manager", processes, flags.controller_manager())
                 self.run("kube-scheduler", processes, flags.scheduler())
                 self.run("kwok", processes, flags.kwok())
-            set_up(plane, self.nodes)
+            set_up(plane, self.nodes, assets.definitions() if self.custom_kinds else [])
         except BaseException:
             processes.stop()
             raise
@@ -195,11 +198,11 @@ def wait_ready(plane: ControlPlane) -> None:
     wait(plane, answers, "the API server is not ready", "kube-apiserver")
 
 
-def set_up(plane: ControlPlane, nodes: int) -> None:
+def set_up(plane: ControlPlane, nodes: int, definitions: Iterable[Path]) -> None:
     """Custom kinds, rights and nodes, in one go; returns when the kinds are served and the nodes are Ready."""
     manifests = access.rights()
     manifests += [*access.bindings(manifests), *fake_nodes(nodes)]
-    defined = [word for file in assets.definitions() for word in ("-f", str(file))]
+    defined = [word for file in definitions for word in ("-f", str(file))]
     applied = plane.kubectl("apply", "--server-side", "-o", "name", *defined, "-f", "-", input=yaml.safe_dump_all(manifests)).split()
     for name in applied:
         what, _, kind = name.partition("/")
