@@ -403,6 +403,17 @@ def test_a_message_has_three_parts() -> None:
     )
 
 
+def test_a_cluster_without_a_gateway_is_told_once_where_it_is_declared() -> None:
+    """Not once for each of its endpoints."""
+    other = CHAT.replace("name: chat", "name: other")
+    (problem,) = desired(*(document for document in BASE if document is not GATEWAY), CHAT, other).problems
+
+    assert (problem.code, problem.owner, problem.subject) == ("W13", "Cluster/lab", "cluster lab")
+    assert problem.what == "no gateway routes to cluster 'lab'"
+    assert problem.todo == "declare a Gateway with it in spec.clusters"
+    assert problem.where.startswith("lab.yaml:")
+
+
 def test_a_waived_error_is_a_warning() -> None:
     shared = CHAT + "  resources: {cpu: 1, accelerator: {type: nvidia-h100, count: 0.5}}\n"
     found = desired(*BASE, shared.replace("workspace: team-a}", 'workspace: team-a, annotations: {reconciler.dev/allow: "E21"}}'))

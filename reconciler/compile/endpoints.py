@@ -140,10 +140,6 @@ def _gateway(findings: Findings, spec: EndpointSpec, declared: Declared, targets
         findings.error("E67", "/spec", what, "an endpoint is routed to by one gateway", "set spec.gateway")
     elif candidates:
         declared.refer(findings, GatewaySpec, "Gateway", candidates[0], "/spec")
-    elif spec.cluster in targets.clusters:
-        findings.warn(
-            "W13", "/spec/cluster", f"no gateway routes to cluster '{spec.cluster}'", "it is served and cannot be reached", "declare one"
-        )
     return candidates[0] if candidates else ""
 
 

@@ -53,6 +53,7 @@ def targets_of(declared: Declared, remembered: Remembered, kinds: Mapping[str, s
         targets.problems += findings.problems
         declared.settle(findings)
     _keep_the_broken(declared, remembered, targets)
+    _check_reach(declared, targets)
     return targets
 
 
@@ -113,6 +114,21 @@ def _check_gateways(declared: Declared, gateways: Mapping[str, tuple[Declaration
             )
             findings.error("E78", "/spec/output/directory", what, why, f"write gateway, or gateways/{gateway.name}")
     _check_places(gateways.values(), remembered)
+
+
+def _check_reach(declared: Declared, targets: Targets) -> None:
+    """Told once per cluster, not once per endpoint. A gateway of which nothing is known may route to any."""
+    if declared.names("Gateway") - targets.gateways.keys():
+        return
+    reached = {name for gateway in targets.gateways.values() for name in gateway.binds}
+    for cluster in declared.of(ClusterSpec):
+        if cluster.name in targets.clusters.keys() - reached:
+            findings = Findings(cluster)
+            todo = "add it to spec.clusters of a Gateway" if targets.gateways else "declare a Gateway with it in spec.clusters"
+            findings.warn(
+                "W13", "/metadata/name", f"no gateway routes to cluster '{cluster.name}'", "what it serves cannot be reached", todo
+            )
+            targets.problems += findings.problems
 
 
 def _check_places(gateways: Iterable[tuple[Declaration[GatewaySpec], Findings]], remembered: Remembered) -> None:
