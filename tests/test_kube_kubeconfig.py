@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from reconciler.errors import TargetError
 from reconciler.targets.kubernetes.api import plugin
-from reconciler.targets.kubernetes.api.access import Access, Login, Secret
+from reconciler.targets.kubernetes.api.access import Access, Login, Proxy, Secret
 from reconciler.targets.kubernetes.api.certificate import end_of
 from reconciler.targets.kubernetes.api.credentials import REST, Credentials
 from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable
@@ -134,8 +134,20 @@ def test_names_proxy_and_a_check_that_is_off() -> None:
 
     assert (found.verify, found.server_name) == (False, "inside")
     assert found.proxy is not None
-    assert (found.proxy.host, found.proxy.port) == ("proxy.example.org", 3128)
-    assert found.proxy.authorization.reveal() == "Basic " + encoded("me:p@ss")
+    assert found.proxy == Proxy("proxy.example.org", 3128, "me", Secret("p@ss"))
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("http://proxy", Proxy("proxy", 80)),
+        ("proxy:3128", Proxy("proxy", 3128)),
+        ("socks5://localhost:1080", Proxy("localhost", 1080, socks=True)),
+        ("socks5h://me:p%40ss@[::1]", Proxy("::1", 1080, "me", Secret("p@ss"), socks=True)),
+    ],
+)
+def test_kinds_of_proxies(url: str, proxy: Proxy) -> None:
+    assert access_of({"proxy-url": url}).proxy == proxy
 
 
 @pytest.mark.parametrize(
@@ -248,7 +260,7 @@ def test_what_is_no_kubeconfig(text: str, why: str) -> None:
         ({"certificate-authority": "nowhere.crt"}, "there is no file"),
         ({"certificate-authority-data": encoded("-----BEGIN"), "insecure-skip-tls-verify": True}, "exclude each other"),
         ({"insecure-skip-tls-verify": "yes"}, "is neither true nor false"),
-        ({"proxy-url": "socks5://proxy:1080"}, "proxy-url is no address that we can use"),
+        ({"proxy-url": "https://proxy:1080"}, "proxy-url is no address that we can use"),
         ({"proxy-url": "http://me:s3cret@proxy:port"}, "proxy-url is no address that we can use"),
     ],
 )

@@ -18,6 +18,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from tools.controlplane.access import kubeconfig
 from tools.controlplane.certificates import Authority
@@ -361,6 +362,8 @@ class _Talk:
 class ConnectProxy:
     """A forward proxy as companies have it: CONNECT, then bytes both ways. heads: of the requests that came."""
 
+    GRANTED: ClassVar = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
     def __init__(self) -> None:
         self.heads: list[str] = []
         self._sockets = [socket.create_server(("127.0.0.1", 0))]
@@ -385,16 +388,56 @@ class ConnectProxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._sockets[0].accept()
-                self.heads.append(client.recv(4096).decode())
-                host, _, port = self.heads[-1].split(" ")[1].rpartition(":")
-                server = socket.create_connection((host, int(port)))
-                self._sockets += [client, server]
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                self._start(self._copy, client, server)
-                self._start(self._copy, server, client)
+                self._sockets.append(client)
+                if (address := self._asked(client)) is not None:
+                    server = socket.create_connection(address)
+                    self._sockets.append(server)
+                    client.sendall(self.GRANTED)
+                    self._start(self._copy, client, server)
+                    self._start(self._copy, server, client)
+
+    def _asked(self, client: socket.socket) -> tuple[str, int] | None:
+        """Where the client wants to go; None where it was told no."""
+        self.heads.append(client.recv(4096).decode())
+        host, _, port = self.heads[-1].split(" ")[1].rpartition(":")
+        return host, int(port)
 
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(65536):
                 sink.sendall(piece)
             sink.shutdown(socket.SHUT_WR)
+
+
+class SocksProxy(ConnectProxy):
+    """SOCKS5 (RFC 1928) as `ssh -D` speaks it; with a login (RFC 1929) where one is given. heads: `host:port` of what was asked for.
+
+    logins: `user:password` of who came. refuses: it says of every server that its connection is refused.
+    """
+
+    GRANTED: ClassVar = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00"
+    REFUSED: ClassVar = b"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"
+
+    def __init__(self, *, login: bool = False, refuses: bool = False) -> None:
+        self.logins: list[str] = []
+        self._login, self._refuses = login, refuses
+        super().__init__()
+
+    def _asked(self, client: socket.socket) -> tuple[str, int] | None:
+        with client.makefile("rb") as said:
+            methods = said.read(said.read(2)[1])
+            chosen = 2 if self._login else 0
+            assert chosen in methods
+            client.sendall(bytes((5, chosen)))
+            if self._login:
+                said.read(1)
+                self.logins.append(":".join(said.read(said.read(1)[0]).decode() for _ in ("user", "password")))
+                client.sendall(b"\x01\x00")
+            kind = said.read(4)[3]
+            host = said.read(said.read(1)[0]).decode() if kind == 3 else socket.inet_ntoa(said.read(4))
+            (port,) = struct.unpack("!H", said.read(2))
+        self.heads.append(f"{host}:{port}")
+        if self._refuses:
+            client.sendall(self.REFUSED)
+            return None
+        return host, port

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import yaml
+
 from reconciler.targets.kubernetes.api import failures
 from reconciler.targets.kubernetes.api.access import Proxy, Secret
 from reconciler.targets.kubernetes.api.client import KubeClient
@@ -24,8 +27,9 @@ from tests.kubernetes.client_parts import (
     until,
     user_of,
 )
-from tests.kubernetes.fault_proxy import ConnectProxy, FaultProxy, Reply, Seen, Truncate, always
+from tests.kubernetes.fault_proxy import ConnectProxy, FaultProxy, Reply, Seen, SocksProxy, Truncate, always
 from tools.controlplane import ControlPlane
+from tools.controlplane.kubectl import kubectl
 
 pytest_plugins = ["tests.kubernetes.client_fixtures"]
 
@@ -490,7 +494,7 @@ def test_plain_http_to_a_tls_port_is_told(control_plane: ControlPlane) -> None:
 def test_a_proxy_of_the_kubeconfig_is_gone_through(control_plane: ControlPlane, place: str) -> None:
     access = read_file(control_plane.user_kubeconfig)
     with contextlib.closing(ConnectProxy()) as proxy:
-        through = replace(access, proxy=Proxy("127.0.0.1", proxy.port, Secret("Basic dTpw")))
+        through = replace(access, proxy=Proxy("127.0.0.1", proxy.port, "u", Secret("p")))
         with contextlib.closing(client_of(through)) as client:
             apply(client, place, "one")
             apply(client, place, "two")
@@ -498,3 +502,41 @@ def test_a_proxy_of_the_kubeconfig_is_gone_through(control_plane: ControlPlane, 
     [head] = proxy.heads  # one connection, kept
     assert head.startswith(f"CONNECT {access.server.removeprefix('https://')} HTTP/1.")
     assert "Proxy-Authorization: Basic dTpw" in head
+
+
+@pytest.mark.parametrize("login", [{}, {"user": "u", "password": Secret("p")}], ids=["anybody", "login"])
+def test_a_socks_proxy_finds_the_server(control_plane: ControlPlane, place: str, login: dict[str, str | Secret]) -> None:
+    """As one has it of `ssh -D`: what is asked for is a name, which the proxy finds."""
+    access = read_file(control_plane.user_kubeconfig)
+    access = replace(access, server=access.server.replace("127.0.0.1", "localhost"))
+    with contextlib.closing(SocksProxy(login=bool(login))) as proxy:
+        by_proxy = replace(access, proxy=Proxy("127.0.0.1", proxy.port, socks=True, **login))
+        with contextlib.closing(client_of(by_proxy)) as client:
+            apply(client, place, "one")
+            apply(client, place, "two")
+
+    assert proxy.heads == [access.server.removeprefix("https://")]  # one connection, kept
+    assert proxy.logins == (["u:p"] if login else [])
+
+
+def test_kubectl_takes_the_socks_proxy_of_these_tests_for_one(control_plane: ControlPlane, tmp_path: Path) -> None:
+    with contextlib.closing(SocksProxy()) as proxy:
+        document = yaml.safe_load(control_plane.user_kubeconfig.read_text())
+        document["clusters"][0]["cluster"]["proxy-url"] = f"socks5://127.0.0.1:{proxy.port}"
+        file = tmp_path / "kubeconfig"
+        file.write_text(yaml.safe_dump(document))
+        kubectl(file, tmp_path, "version")
+
+    assert set(proxy.heads) == {control_plane.url.removeprefix("https://")}
+
+
+def test_what_a_socks_proxy_says_is_told(control_plane: ControlPlane) -> None:
+    """Of a server that it does not reach; and that there is no proxy any more."""
+    proxy = SocksProxy(refuses=True)
+    access = replace(read_file(control_plane.user_kubeconfig), proxy=Proxy("127.0.0.1", proxy.port, socks=True))
+    with contextlib.closing(client_of(access)) as client:
+        with contextlib.closing(proxy):
+            unreached = failure(client.version, failures.NOBODY).problem.why
+        away = failure(client.version, failures.NOBODY).problem.why
+    assert unreached == f"GET /version: the proxy 127.0.0.1:{proxy.port}: Connection refused by destination host"
+    assert away.startswith(f"GET /version: the proxy 127.0.0.1:{proxy.port}: ")

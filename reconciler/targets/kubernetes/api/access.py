@@ -87,9 +87,13 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
+    """socks: SOCKS5, which finds the server's name itself; otherwise HTTP, by CONNECT. user: "" for none."""
+
     host: str
     port: int
-    authorization: Secret = NO_SECRET
+    user: str = ""
+    password: Secret = NO_SECRET
+    socks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 A kept connection that the server has closed meanwhile is noticed before it is used, or opened once more where a repeat is harmless.
 """
 
+import base64
 import contextlib
 import http.client
 import select
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.targets.kubernetes.api.access import Access, Certificate, Login
+from reconciler.targets.kubernetes.api.access import Access, Certificate, Login, Proxy
 from reconciler.targets.kubernetes.api.body import read_body, unpacked
 from reconciler.targets.kubernetes.api.failures import TooLarge
 from reconciler.targets.kubernetes.api.tls import tls_context
@@ -25,6 +26,7 @@ LONGEST_IDLE: Final = 45.0  # seconds: middle boxes forget a connection after a 
 JSON: Final = "application/json"
 
 Headers = tuple[tuple[str, str], ...]
+Address = tuple[str, int]  # host and port
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,40 @@ class NoAnswer(Exception):
         self.cause, self.sent = cause, sent
 
 
-class _Tls(http.client.HTTPConnection):
-    """TLS with a name of our choice in the certificate, behind a proxy or not."""
+class _Connection(http.client.HTTPConnection):
+    """To a server, behind a proxy or not. tls: with a name of our choice in the certificate; None for plain HTTP."""
 
-    default_port = 443
-
-    def __init__(self, host: str, port: int, timeout: float, context: ssl.SSLContext, name: str) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self._tls, self._name = context, name
+    def __init__(self, server: Address, timeout: float, proxy: Proxy | None, tls: tuple[ssl.SSLContext, str] | None) -> None:
+        self._server, self._socks, self._tls = server, proxy if proxy is not None and proxy.socks else None, tls
+        tunnel = proxy if self._socks is None else None
+        self.default_port = 443 if tls is not None else 80  # for the Host header
+        super().__init__(*((tunnel.host, tunnel.port) if tunnel is not None else server), timeout=timeout)
+        if tunnel is not None:
+            login = base64.b64encode(f"{tunnel.user}:{tunnel.password.reveal()}".encode()).decode()
+            self.set_tunnel(*server, {"Proxy-Authorization": f"Basic {login}"} if tunnel.user else {})
 
     def connect(self) -> None:
-        super().connect()
-        try:
-            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
-        except BaseException:
-            self.close()
-            raise
+        if self._socks is not None:
+            self.sock = through_socks(self._socks, self._server, self.timeout)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as http.client does
+        else:
+            super().connect()
+        if self._tls is not None:
+            context, name = self._tls
+            self.sock = context.wrap_socket(self.sock, server_hostname=name)
+
+
+def through_socks(proxy: Proxy, server: Address, timeout: float | None) -> socket.socket:
+    """A connection to the server, whose name the proxy finds. Raises OSError, which names the proxy."""
+    from python_socks import ProxyError, ProxyType
+    from python_socks.sync import Proxy as Socks
+
+    user, password = (proxy.user, proxy.password.reveal()) if proxy.user else (None, None)
+    way = Socks(ProxyType.SOCKS5, proxy.host, proxy.port, user, password, rdns=True)
+    try:
+        return way.connect(*server, timeout=timeout)
+    except (ProxyError, OSError) as error:
+        raise OSError(f"the proxy {proxy.host}:{proxy.port}: {error}") from error
 
 
 class Server:
@@ -106,17 +126,8 @@ class Server:
         return connection
 
     def _connection(self, certificate: Certificate | None) -> http.client.HTTPConnection:
-        proxy = self._access.proxy
-        host, port = (proxy.host, proxy.port) if proxy is not None else (self._host, self._port)
-        if self._secure:
-            context, name = self._tls_context(certificate), self._access.server_name or self._host
-            connection: http.client.HTTPConnection = _Tls(host, port, self._connect, context, name)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=self._connect)
-        if proxy is not None:
-            secret = {"Proxy-Authorization": proxy.authorization.reveal()} if proxy.authorization else {}
-            connection.set_tunnel(self._host, self._port, secret)
-        return connection
+        tls = (self._tls_context(certificate), self._access.server_name or self._host) if self._secure else None
+        return _Connection((self._host, self._port), self._connect, self._access.proxy, tls)
 
     def _tls_context(self, certificate: Certificate | None) -> ssl.SSLContext:
         with self._lock:

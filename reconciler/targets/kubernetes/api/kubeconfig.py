@@ -22,7 +22,8 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LIMIT: Final = 4 * 1024 * 1024  # bytes of a file that is read here
 PLUGIN_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 PLUGIN_CONFIG: Final = "client.authentication.k8s.io/exec"  # the extension of a cluster that its plugins are given
-UNSUPPORTED_PROXY: Final = "write http://host:port; proxies of type https and socks5 are not supported"
+PROXIES: Final = {"http": 80, "socks5": 1080, "socks5h": 1080}  # and its usual port; curl says socks5h for what kubectl's socks5 does
+UNSUPPORTED_PROXY: Final = "write http://host:port or socks5://host:port; proxies that speak TLS themselves (https) are not supported"
 
 
 def read_file(path: Path, context: str = "", *, environment: Mapping[str, str] = os.environ, plugins: bool = True) -> Access:
@@ -158,13 +159,13 @@ class _Reading:
         source = "proxy-url" if given else "the environment's proxy"
         try:
             parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
-            host, port = parts.hostname, parts.port or 80
+            host, port = parts.hostname, parts.port or PROXIES.get(parts.scheme)
         except ValueError:
-            host, port = None, 0
-        if not host or parts.scheme != "http":
+            host, port = None, None
+        if not host or port is None or parts.scheme not in PROXIES:
             raise self._wrong(f"{source} is no address that we can use", UNSUPPORTED_PROXY)
-        login = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}" if parts.username else ""
-        return Proxy(host, port, Secret(f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""))
+        user, password = (urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
+        return Proxy(host, port, user, Secret(password), socks=parts.scheme != "http")
 
     def _user(self, name: str, user: Mapping[str, Json], cluster: Mapping[str, Json], context: str) -> User:
         if user.get("username") or user.get("password"):
