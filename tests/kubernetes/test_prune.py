@@ -1,5 +1,6 @@
 """What is deleted, and what never is: namespaces and claims unless somebody asks, what is protected, and whatever was not written by us."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.change import Delete, Reason
-from tests.kubernetes.kube_site import Object, Site, changes, done, failures, held, opened, text_of
+from reconciler.report.model import Report
+from tests.kubernetes.kube_site import PATIENCE, PAUSE, Object, Site, changes, done, failures, held, opened, text_of
 from tools.controlplane import ControlPlane
 
 PRUNE = "reconciler.dev/prune"
@@ -57,10 +59,8 @@ def test_a_namespace_goes_when_it_is_asked_for_and_the_right_is_given(site: Site
     site.file("embeddings", "team-b").unlink()
     site.commit("the team leaves")
     annotate(site, "Namespace", namespace, PRUNE, "enabled")
-    refused = site.once()
-    refused = site.once()
+    refused = site.apply(lambda report: report.exit_code == 1)
 
-    assert refused.exit_code == 1
     problem = failures(refused)[f"Delete Namespace/{namespace}"].problem
     assert problem is not None
     assert problem.code == "KUBE3"
@@ -99,6 +99,62 @@ def test_a_claim_stays_with_its_models_until_somebody_asks(control_plane: Contro
         assert f"Delete PersistentVolumeClaim/{CLAIM}" in done(site.once())
         unused(site)
         site.gone("PersistentVolumeClaim", CLAIM)
+
+
+@pytest.fixture
+def asked(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Site]:
+    """An endpoint with its cache and namespace, which may go when nobody declares them any more; another team keeps its own."""
+    with opened(control_plane, tmp_path, ("chat", "embeddings"), modelCaches=[CACHE]) as site:
+        second_team(site)
+        site.once()
+        annotate(site, "Namespace", site.namespace, PRUNE, "enabled")
+        annotate(site, "PersistentVolumeClaim", CLAIM, PRUNE, "enabled")
+        yield site
+
+
+def endings(report: Report) -> set[str]:
+    """What the plan would delete now."""
+    return {name for name, change in changes(report).items() if isinstance(change, Delete)}
+
+
+def test_what_a_blocked_endpoint_stands_on_stays_although_it_may_go(asked: Site) -> None:
+    asked.change(replicas=-1)
+    report = asked.once()
+
+    assert report.exit_code == 1
+    assert endings(report) == set()
+    told = f"{CLAIM} is not declared any more: it goes, as its annotation {PRUNE} asks, when nothing of ours needs it"
+    assert told in " ".join(report.notes)
+    assert "deletionTimestamp" not in asked.live("PersistentVolumeClaim", CLAIM)["metadata"]
+
+
+def test_what_a_protected_endpoint_stands_on_stays_although_it_may_go(asked: Site) -> None:
+    asked.change(protect=True)
+    asked.once()
+    asked.remove()
+    report = asked.once()
+
+    assert report.exit_code == 3
+    assert endings(report) == set()
+    assert "deletionTimestamp" not in asked.live("PersistentVolumeClaim", CLAIM)["metadata"]
+
+
+def test_the_workload_goes_before_its_claim_and_both_before_their_namespace(asked: Site) -> None:
+    asked.remove()
+    order: list[str] = []
+    deadline = time.monotonic() + PATIENCE
+    with allowed_to_delete_namespaces(asked):
+        for report in asked.passes("apply", write=True):
+            order += sorted(endings(report) - set(order))
+            if f"PersistentVolumeClaim/{CLAIM}" in endings(report):
+                unused(asked)
+            if f"Namespace/{asked.namespace}" in order:
+                break
+            assert time.monotonic() < deadline, (order, report.notes)
+            time.sleep(PAUSE)
+
+    assert order[0] == "Deployment/chat"
+    assert order[-2:] == [f"PersistentVolumeClaim/{CLAIM}", f"Namespace/{asked.namespace}"]
 
 
 def unused(site: Site) -> None:

@@ -1,11 +1,12 @@
 """A reading as the pass sees it: every member of ours, and whoever else holds a wanted name, each as a LiveResource.
 
 A workload brings its replicas, their reasons and their addresses; everything else is there or not. Kinds that are never deleted unless
-somebody asks (a Namespace; a claim, which holds models) are shown only where they are wanted. What carries our labels without ever having
+somebody asks (a Namespace; a claim, which holds models) are shown only where they are wanted, and, when somebody asked, once nothing of
+ours needs them any more: guards and protection are about endpoints, and know nothing of what endpoints stand on. What carries our labels without ever having
 been written by us (a copy, a restored backup) is kept.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Final
@@ -74,19 +75,46 @@ def _shown(
     shown = {*members, *(wanted.keys() & sight.objects.keys())}  # all namespaces are listed: those of another set are not ours
     seen: dict[ResourceKey, Seen] = {}
     notes: list[str] = []
-    lived_in = {key.namespace for key in shown if key.kind not in KEPT_KINDS}
+    inhabited = _inhabited(shown, sight)
     for key, found in sight.objects.items():
         if key not in shown:
             continue
-        if key not in wanted and key.kind in KEPT_KINDS and found.item.meta.annotations.get(ASKED) != "enabled":
-            if key.kind != "Namespace" or key.namespace not in lived_in:  # what is blocked by a mistake lives on in it
-                notes.append(f"{key} is not declared any more and stays: annotate it {ASKED}=enabled to have it deleted")
-            continue
+        if key not in wanted and key.kind in KEPT_KINDS:
+            needed = found.item.meta.name in inhabited if key.kind == "Namespace" else _is_mounted(found, sight)
+            if needed or not _is_asked(found):
+                notes += _staying(found, needed)
+                continue
         seen[key] = _seen(found, told.get(key) or Told(as_applied(found)), sight)
         notes += seen[key].told.notes
         if found.item.meta.deletion_timestamp is not None:
             notes.append(f"{key} is being deleted by the cluster")
     return seen, tuple(notes)
+
+
+def _inhabited(shown: Set[ResourceKey], sight: Sight) -> Set[str]:
+    """Namespaces in which something of ours is, a claim or a pod that still ends too."""
+    held = (sight.objects[key].item.meta.namespace for key in shown if key.kind != "Namespace")
+    return {*held, *(namespace for namespace, _ in sight.pods)}
+
+
+def _is_mounted(claim: Found, sight: Sight) -> bool:
+    """By a workload that lives, whether or not it is declared well: its next pod would not start. A name that stands elsewhere in it counts."""
+    meta = claim.item.meta
+    name = msgspec.json.encode(meta.name)
+    beside = (one.item for key, one in sight.objects.items() if key.kind in WORKLOADS and one.item.meta.namespace == meta.namespace)
+    return any(name in one.whole() for one in beside)
+
+
+def _is_asked(found: Found) -> bool:
+    return found.item.meta.annotations.get(ASKED) == "enabled"
+
+
+def _staying(found: Found, needed: bool) -> Iterator[str]:
+    """What a person should know of one that nobody declares, and that stays."""
+    if _is_asked(found):
+        yield f"{found.key} is not declared any more: it goes, as its annotation {ASKED} asks, when nothing of ours needs it"
+    elif found.key.kind != "Namespace" or not needed:  # what is blocked by a mistake lives on in it
+        yield f"{found.key} is not declared any more and stays: annotate it {ASKED}=enabled to have it deleted"
 
 
 def _live(
@@ -163,7 +191,7 @@ def _without(found: EndpointSlice, pods: Set[str]) -> EndpointSlice:
 def _kept(found: Found) -> str:
     """Why it is never deleted, or ""."""
     meta = found.item.meta
-    if found.key.kind in KEPT_KINDS and meta.annotations.get(ASKED) != "enabled":
+    if found.key.kind in KEPT_KINDS and not _is_asked(found):
         return f"a {found.key.kind} is never deleted unless it is annotated {ASKED}=enabled"
     for name, values in KEEPING.items():
         if name in meta.annotations and set(meta.annotations[name].split(",")) & values:
