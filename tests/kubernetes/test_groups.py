@@ -105,6 +105,25 @@ def test_from_one_machine_to_several_and_back_without_the_route_ever_going(site:
     site.gone("LeaderWorkerSet", SET)
 
 
+def test_a_capability_that_goes_takes_no_group_out_of_sight(site: Site) -> None:
+    """By mistake: what needs it is blocked and keeps running, so it is still read. With the change that needs no group: the group goes."""
+    site.change(parallelism={"nodes": 2, "pipeline": 2})
+    site.once()
+    Groups(site).run()
+    site.ready()
+    group = site.addresses()
+    site.change_cluster(capabilities=[])
+    report = site.once()
+    assert held(report)["Endpoint/team-a/chat"].text.endswith("keeps running as it is, with its route")
+    assert (status_of(report).ready, status_of(report).desired) == (1, 1)
+    assert site.addresses() == group
+
+    site.change(parallelism=None)
+    site.ready()
+    site.gone("LeaderWorkerSet", SET)
+    assert not any("/leaderworkersets" in entry.uri for entry in site.requests(site.once))  # nor is it asked for any more
+
+
 def test_the_size_of_a_sub_group_cannot_change_so_the_plan_says_replace(site: Site) -> None:
     """We render none: somebody who writes under our name set it."""
     site.change(parallelism={"nodes": 2, "pipeline": 2})

@@ -83,7 +83,7 @@ def gather(client: KubeClient, applyset: ApplySet, wanted: Collection[ResourceKe
     """The reading. known: what the last one decoded. Raises TargetError: a LIST that failed, or stopped half-way, is an error and never a
     shorter list."""
     settings = applyset.settings
-    kinds = [kind for kind, known in KINDS.items() if known.written and (not known.custom or settings.can(CUSTOM[kind]))]
+    kinds = [kind for kind, it in KINDS.items() if it.written and (not it.custom or settings.can(CUSTOM[kind]))]
     listed = {kind: pool.submit(_listed, client, applyset, kind, known) for kind in kinds}
     pods = pool.submit(_pods, client, known)
     slices = pool.submit(_slices, client, applyset, known)
@@ -102,9 +102,17 @@ def gather(client: KubeClient, applyset: ApplySet, wanted: Collection[ResourceKe
             else:
                 objects[one.key] = one
     applyset.check(parent)
+    for kind in _held(parent) - listed.keys():
+        objects |= {one.key: one for one in _listed(client, applyset, kind, known) or ()}
     by_lists = not absent and all(key in objects for key in wanted)
     objects |= _looked_for(client, settings, objects, wanted, absent, pool)
     return Sight(objects, parent, pods.result(), slices.result(), tuple(absent), by_lists)
+
+
+def _held(parent: Parent) -> frozenset[str]:
+    """Kinds that have members, whatever the cluster's capabilities are now: what was made of a kind is still ours when nobody says any more
+    that the cluster has it."""
+    return parent.members.kinds & CUSTOM.keys() if parent.members is not None else frozenset()
 
 
 def _place(kind: str, applyset: ApplySet) -> tuple[str, str]:
@@ -129,6 +137,7 @@ def _listed(client: KubeClient, applyset: ApplySet, kind: str, known: Pages) -> 
         return known.decoded(kind, client.list_pages(*_place(kind, applyset), limit=PAGE), found)
     except TargetError as error:
         if KINDS[kind].custom and error.problem.code == KIND_MISSING:
+            known.decoded(kind, (), found)  # what the last LIST said of it is no longer so
             return None
         raise
 
