@@ -147,7 +147,7 @@ def test_a_port_says_its_protocol(resource: Resource) -> None:
     """It is a part of what tells one port from another, so its default is not left to the server."""
     for port in lists_of(resource.manifest, "ports"):
         assert port["protocol"] == "TCP"
-        assert isinstance(port.get("containerPort", port.get("port")), int)
+        assert isinstance(port.get("containerPort", port.get("port")), int) or resource.key.kind == "NetworkPolicy"
 
 
 @every_object
@@ -360,8 +360,22 @@ def test_management_is_reached_by_nobody() -> None:
     policy = one(render_workload(BIG, EQUIPPED), "NetworkPolicy")["spec"]
     service = one(render_workload(BIG, EQUIPPED), "Service")["spec"]
 
-    assert [[port["port"] for port in rule["ports"]] for rule in policy["ingress"]] == [[8000, 8002]]
+    open_to_all = [rule["ports"] for rule in policy["ingress"] if "from" not in rule]
+    assert [[port["port"] for port in ports] for ports in open_to_all] == [["http", "metrics"]]
     assert [port["port"] for port in service["ports"]] == [8000]
+
+
+def test_no_change_of_an_endpoint_closes_the_ports_of_what_still_serves() -> None:
+    """The policy is written before the workload: other ports, or one machine in place of several, leave it as it is."""
+    assert GROUPED.container
+    several = GROUPED.container
+    single, other_ports = replace(several, nodes=1), replace(several, http_port=1025)
+    policies = [
+        one(render_workload(replace(GROUPED, container=container), EQUIPPED), "NetworkPolicy")["spec"]
+        for container in (single, several, other_ports)
+    ]
+
+    assert policies[0] == policies[1] == policies[2]
 
 
 # Which objects there are

@@ -2,8 +2,8 @@
 
 A workload brings its replicas, their reasons and their addresses; everything else is there or not. Kinds that are never deleted unless
 somebody asks (a Namespace; a claim, which holds models) are shown only where they are wanted, and, when somebody asked, once nothing of
-ours needs them any more: guards and protection are about endpoints, and know nothing of what endpoints stand on. What carries our labels without ever having
-been written by us (a copy, a restored backup) is kept.
+ours needs them any more: guards and protection are about endpoints, and know nothing of what endpoints stand on. What carries our labels
+without ever having been written by us (a copy, a restored backup) is kept.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -98,7 +98,7 @@ def _inhabited(shown: Set[ResourceKey], sight: Sight) -> Set[str]:
 
 
 def _is_mounted(claim: Found, sight: Sight) -> bool:
-    """By a workload that lives, whether or not it is declared well: its next pod would not start. A name that stands elsewhere in it counts."""
+    """By a workload that lives, declared or blocked: its next pod would not start. The same name elsewhere in it counts, too."""
     meta = claim.item.meta
     name = msgspec.json.encode(meta.name)
     beside = (one.item for key, one in sight.objects.items() if key.kind in WORKLOADS and one.item.meta.namespace == meta.namespace)

@@ -56,7 +56,6 @@ def values_of(workload: Workload, container: Container, settings: KubernetesSett
         "startTimeout": math.ceil(workload.startup_timeout),
         "replicas": replicas_of(workload, container),
         "nodes": container.nodes,
-        "grouped": container.nodes > 1,
     }
 
 
