@@ -197,7 +197,8 @@ class LiveResource:
     binding: late-bound state as it is now. addresses: what it offers to routes. serving: facts of a workload, None for what does not serve.
     writers: JSON pointer -> who else wrote that field, and when, as people read it. kept: why it is never deleted, or "".
     leaving: it is on its way out (its deletion was asked for): nothing can be written until it is gone. lost: how something that we wrote
-    ceased to carry our mark, and what gives it back; "" for what was never ours, and for what is.
+    ceased to carry our mark, and what gives it back; "" for what was never ours, and for what is. identity: what it is on its server, by
+    whatever target's name it is seen; "" where no two targets see one thing.
     """
 
     key: ResourceKey
@@ -214,6 +215,7 @@ class LiveResource:
     kept: str = ""
     leaving: bool = False
     lost: str = ""
+    identity: str = ""
 
     @property
     def meets_needs(self) -> bool:

@@ -21,6 +21,8 @@ def waits(view: View, operation: Operation) -> Held | None:
             known = () if live.withdrawn else live.needs
             unmet = _unmet(view, tuple(key for key in desired.needs if key not in known))
             found = chain(unmet, _still_used(view, live) if operation.effects.kind is ChangeClass.PAUSE else ())
+        case Delete(live) if heir := view.heirs.get(live.identity):
+            found = iter([(Reason.WAITING, f"is {heir} now: it stays, and goes from here when that is written")])
         case Delete(live) if live.withdrawn:
             found = _draining(view, live)
         case Delete(live):

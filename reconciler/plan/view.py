@@ -49,6 +49,11 @@ class View:
                 found[backend] = (*found.get(backend, ()), user)
         return found
 
+    @cached_property
+    def heirs(self) -> Mapping[str, ResourceKey]:
+        """What is wanted and there, by what it is on its server: a cluster that got another name is the same cluster."""
+        return {found.identity: key for key, found in self.ours.items() if found.identity and key in self.desired.resources}
+
     def rules(self, target: str) -> TargetRules:
         found = self._rules.get(target)
         if found is None:

@@ -52,10 +52,11 @@ class Site:
     api: RawApi
     id: str = field(default_factory=lambda: secrets.token_hex(3))
     environment: dict[str, str] = field(default_factory=dict)
+    side: str = "east"
 
     @property
     def cluster(self) -> str:
-        return f"east-{self.id}"
+        return f"{self.side}-{self.id}"
 
     @property
     def namespace(self) -> str:
@@ -91,6 +92,16 @@ class Site:
     def change_cluster(self, **spec: Any) -> None:
         self.edit(self.repo / "clusters" / "east.yaml", **spec)
         self.commit("another cluster")
+
+    def rename_cluster(self, side: str) -> None:
+        """Everywhere in the repo; it is reached as before."""
+        old, self.side = self.cluster, side
+        declaration = self.repo / "clusters" / "east.yaml"
+        self.declare("clusters/east.yaml", "Cluster", self.cluster, yaml.safe_load(declaration.read_text())["spec"])
+        self.edit(self.repo / "gateways" / "public.yaml", clusters=[self.cluster])
+        for file in (self.repo / "workspaces").rglob("endpoints/*.yaml"):
+            self.edit(file, cluster=self.cluster)
+        self.commit(f"{old} is {self.cluster} now")
 
     def remove(self, name: str = "chat") -> None:
         self.file(name).unlink()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.change import ChangeClass, Create, Reason, Replace
+from reconciler.change import ChangeClass, Create, Delete, Reason, Replace
 from reconciler.resource import Health
+from reconciler.targets.kubernetes.inventory import PART_OF
 from tests.kubernetes.kube_site import Object, Site, changes, done, failures, held, opened, status_of, text_of
 from tools.controlplane import ControlPlane
 
@@ -224,3 +225,43 @@ def test_a_claim_never_shrinks_and_is_not_deleted_for_it(control_plane: ControlP
         assert problem is not None
         assert (report.exit_code, problem.code) == (1, "KUBE4")
         assert site.live("PersistentVolumeClaim", CLAIM)["spec"]["resources"]["requests"]["storage"] == "1Gi"
+
+
+@pytest.mark.parametrize("drift", ["heal", "report"])
+def test_a_cluster_that_gets_another_name_takes_everything_along(site: Site, drift: str) -> None:
+    """Also where drift is only reported: that another set is to have it was declared. Nothing is deleted by the old name meanwhile."""
+    site.declare("settings.yaml", "Settings", "default", {"drift": drift})
+    site.ready()
+    kinds = ("Deployment", "Service", "ServiceAccount", "NetworkPolicy")
+    before = {kind: site.live(kind)["metadata"] for kind in kinds}
+    site.rename_cluster("west")
+    first = site.plan()
+    ending = {name: one for name, one in held(first).items() if isinstance(one.change, Delete)}
+    assert set(ending) == {f"{kind}/chat" for kind in kinds}
+    assert ending["Service/chat"].text == f"is {site.cluster}: Service/team-a/chat now: it stays, and goes from here when that is written"
+    assert not any(isinstance(change, Delete) for change in changes(first).values())
+    site.ready()
+
+    assert {kind: site.live(kind)["metadata"]["uid"] for kind in kinds} == {kind: before[kind]["uid"] for kind in kinds}
+    assert all(site.live(kind)["metadata"]["labels"][PART_OF] != before[kind]["labels"][PART_OF] for kind in kinds)
+    assert len(site.addresses()) == 1
+    quiet = site.once()
+    assert (quiet.plan.operations, held(quiet)) == ((), {})
+
+
+def test_another_home_namespace_takes_everything_along(site: Site) -> None:
+    """`kubernetes.namespace`, where the set's parent is: what was found equal before is not equal to what this set wants."""
+    site.ready()
+    before = site.live("Service")["metadata"]
+    home = site.namespace_of("home")
+    site.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": home}})
+    site.kubectl("-n", home, "create", "role", "parent", "--verb=list,create,patch", "--resource=configmaps")
+    site.kubectl("-n", home, "create", "rolebinding", "parent", "--role=parent", "--user=reconciler")
+    site.change_cluster(kubernetes={"namespace": home})
+    site.ready()
+
+    after = site.live("Service")["metadata"]
+    assert after["uid"] == before["uid"]
+    assert after["labels"][PART_OF] != before["labels"][PART_OF]
+    assert site.addresses()
+    assert site.writes(site.once) == []

@@ -139,7 +139,7 @@ class Decider:
 
     def _name(self, resource: Resource) -> str:
         claim = self._applyset.claim
-        return f"{resource.digest} {resource.owner} {resource.protect} {claim.instance} {claim.repo}"
+        return f"{resource.digest} {resource.owner} {resource.protect} {claim.instance} {claim.repo} {self._applyset.id}"
 
     def _decide(self, resource: Resource, found: Found) -> Told:
         body = self.body(resource)

@@ -56,6 +56,8 @@ def read(
     for key, one in live.items():
         if one.mark is None and key in wanted and _written_by_us(seen[key].found):
             live[key] = replace(one, lost=_lost(seen[key].found, wanted[key], applyset))
+        elif one.mark is not None and _of_another_set(seen[key].found, applyset):
+            live[key] = replace(one, mark=replace(one.mark, digest=""))  # what was declared of it was declared there
     observation = Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=notes)
     same_again = sight.by_lists and not decider.asked and all(map(_settled, live.values()))
     verified.settled = Settled(verified.pages.state, dict(wanted), observation) if same_again else None
@@ -162,6 +164,7 @@ def live_of(seen: Seen, events: Mapping[str, tuple[Event, ...]], now: float) -> 
         writers=told.writers,
         kept=_kept(found),
         leaving=meta.deletion_timestamp is not None,
+        identity=meta.uid,
     )
 
 
@@ -205,6 +208,11 @@ def _kept(found: Found) -> str:
 
 def _written_by_us(found: Found) -> bool:
     return any(entry.manager == MANAGER and entry.operation == "Apply" for entry in found.item.meta.managed_fields)
+
+
+def _of_another_set(found: Found, applyset: ApplySet) -> bool:
+    """Ours by another name of this cluster, or from another namespace of our own (`kubernetes.namespace`)."""
+    return found.item.meta.labels.get(PART_OF, applyset.id) != applyset.id
 
 
 def _lost(found: Found, wanted: Resource, applyset: ApplySet) -> str:

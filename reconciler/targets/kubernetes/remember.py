@@ -15,7 +15,7 @@ from reconciler.resource import ResourceKey
 from reconciler.targets.kubernetes.decide import Verified
 
 FOLDER: Final = "kubernetes"
-FORMAT: Final = "1"  # of the file, and of the check whose results stand in it: raise it when the check changes
+FORMAT: Final = "2"  # of the file, and of the check whose results stand in it: raise it when the check changes
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
