@@ -56,11 +56,14 @@ def test_the_token_of_a_given_address_comes_from_our_own_store(board: Dashboard,
     (tmp_path / "ray-token" / "token").write_text("from-a-file\n")
     with contextlib.closing(opened(spec, tmp_path)) as target:
         target.read({})
+        (tmp_path / "ray-token" / "token").write_text("renewed\n")
+        target.read({})
     monkeypatch.setenv("RECONCILER_SECRET_RAY_TOKEN_TOKEN", "from-the-environment")
     with contextlib.closing(opened(spec, tmp_path)) as target:
         target.read({})
 
-    assert [headers["Authorization"] for headers in board.headers] == ["Bearer from-a-file", "Bearer from-the-environment"]
+    seen = [headers["Authorization"] for headers in board.headers]
+    assert seen == ["Bearer from-a-file", "Bearer renewed", "Bearer from-the-environment"]
 
 
 def test_plan_starts_nothing_and_sees_an_empty_cluster(tmp_path: Path) -> None:

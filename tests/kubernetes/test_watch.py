@@ -22,7 +22,10 @@ from structlog import get_logger
 from reconciler.daemon.control import ask
 from reconciler.daemon.watch import Watchers
 from reconciler.desired import TargetSpec
+from reconciler.errors import TargetRefused
+from reconciler.targets import own_store
 from reconciler.targets.kubernetes.api.client import STRATEGIC, KubeClient
+from reconciler.targets.kubernetes.api.failures import CREDENTIALS
 from reconciler.targets.kubernetes.api.kubeconfig import read_file
 from reconciler.targets.kubernetes.api.stream import Watch
 from reconciler.targets.kubernetes.inventory import ApplySet
@@ -389,6 +392,34 @@ def test_a_target_that_is_closed_ends_its_threads(control_plane: ControlPlane, t
     watchers.follow({})
     target.close()
     wait_until(lambda: not named("watch-") and not named("kubernetes-here"), "threads are left")
+
+
+def test_a_renewed_kubeconfig_is_read_again_and_its_watches_begin_anew(
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` opens a cluster once; a token that was renewed in the file meanwhile is taken when the server refuses the old one."""
+    good = control_plane.user_kubeconfig.read_text()
+    file = tmp_path / "here" / "kubeconfig"
+    file.parent.mkdir()
+    file.write_text(good.replace(control_plane.tokens["reconciler"], "ended"))
+    monkeypatch.setenv(own_store.FOLDER, str(tmp_path))
+    spec = TargetSpec("here", "kubernetes", {"kubeconfigRef": {"name": "here", "key": ""}})
+    target, rung = open_target(spec, Context(tmp_path, Claim("default", "root"), True, time.time)), threading.Event()
+    watchers = Watchers(lambda name: rung.set(), get_logger())
+    watchers.follow({"here": target})
+    try:
+        for _ in range(2):  # nothing new in the file: the same refusal
+            with pytest.raises(TargetRefused) as refused:
+                target.read({})
+            assert refused.value.problem.code == CREDENTIALS
+        assert not rung.is_set()
+        file.write_text(good)
+        assert target.read({}).resources == {}
+        assert rung.wait(PROMPT)
+    finally:
+        watchers.follow({})
+        target.close()
+    wait_until(lambda: not named("watch-"), "threads are left")
 
 
 def named(beginning: str) -> set[str]:

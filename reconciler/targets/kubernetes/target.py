@@ -10,14 +10,14 @@ from typing import Final
 
 from reconciler.change import Change, Create, Delete, Replace
 from reconciler.desired import TargetSpec
-from reconciler.errors import Busy, TargetRefused
+from reconciler.errors import Busy, TargetError, TargetRefused
 from reconciler.resource import Observation, Resource, ResourceKey
 from reconciler.targets import own_store
 from reconciler.targets.kubernetes.address import address_of
 from reconciler.targets.kubernetes.api import kubeconfig
 from reconciler.targets.kubernetes.api.access import Access
 from reconciler.targets.kubernetes.api.client import KubeClient
-from reconciler.targets.kubernetes.api.failures import KUBECONFIG
+from reconciler.targets.kubernetes.api.failures import CREDENTIALS, KUBECONFIG, NOBODY
 from reconciler.targets.kubernetes.gather import Sight
 from reconciler.targets.kubernetes.inventory import ApplySet, Members, Parent, record
 from reconciler.targets.kubernetes.read import read
@@ -29,12 +29,13 @@ from reconciler.targets.protocol import Context, Writer
 
 WIDE: Final = 16  # requests in flight: polite to a server's priority and fairness, and enough to keep it busy
 LOOK: Final = 1.0  # seconds that `changed` blocks at the most
+RENEWABLE: Final = frozenset({NOBODY, CREDENTIALS, KUBECONFIG})  # what a kubeconfig that was renewed meanwhile may cure
 
 
 def open_target(spec: TargetSpec, context: Context) -> "KubernetesTarget":
     """Reads the kubeconfig and opens no connection yet. Raises TargetRefused for a kubeconfig that cannot mean a cluster."""
     settings = settings_of(spec)
-    return KubernetesTarget(settings, context, KubeClient(access_of(settings), cancelled=lambda: not context.still_held()))
+    return KubernetesTarget(settings, context, access_of(settings))
 
 
 def access_of(settings: KubernetesSettings) -> Access:
@@ -60,10 +61,11 @@ def access_of(settings: KubernetesSettings) -> Access:
 
 
 class KubernetesTarget:
-    """Reader and Target. One pool of threads and of connections for as long as it is open."""
+    """Reader and Target. One pool of threads and of connections for as long as it is open, and its access stays the same."""
 
-    def __init__(self, settings: KubernetesSettings, context: Context, client: KubeClient) -> None:
-        self._settings, self._context, self._client = settings, context, client
+    def __init__(self, settings: KubernetesSettings, context: Context, access: Access) -> None:
+        self._settings, self._context, self._access = settings, context, access
+        self._client = self._connected(access)
         self._applyset = ApplySet(settings, context.claim)
         self._pool = ThreadPoolExecutor(WIDE, thread_name_prefix=f"kubernetes-{settings.name}")
         self._memory = Memory(context.folder, settings.name)
@@ -71,7 +73,28 @@ class KubernetesTarget:
         self._watches: Watches | None = None
         self._closed = threading.Event()
 
+    def _connected(self, access: Access) -> KubeClient:
+        return KubeClient(access, cancelled=lambda: not self._context.still_held())
+
     def read(self, wanted: Mapping[ResourceKey, Resource]) -> Observation:
+        try:
+            return self._read(wanted)
+        except TargetError as error:
+            if error.problem.code not in RENEWABLE or not self._renewed():
+                raise
+        return self._read(wanted)
+
+    def _renewed(self) -> bool:
+        """Is the kubeconfig (in a pod: the cluster's CA) another one than when it was read? Then that one holds from now on. Raises
+        TargetRefused where it means nothing now."""
+        access = access_of(self._settings)
+        if access == self._access:
+            return False
+        old, self._access, self._client = self._client, access, self._connected(access)
+        old.close()  # and with it the watches, which begin again by the new one
+        return True
+
+    def _read(self, wanted: Mapping[ResourceKey, Resource]) -> Observation:
         if self._memory.server != self._client.where:  # asked once, and not again at every pass: a pass is its LISTs
             self._client.version()
             self._memory.knows(self._client.where)
@@ -110,11 +133,13 @@ class KubernetesTarget:
 
     def changed(self) -> Iterator[None]:
         """Yields when a workload, its readiness or its addresses changed; also when watching fails and works again."""
-        with Watches(self._client, self._applyset) as watches:
-            self._watches = watches
-            while not self._closed.is_set():
-                if watches.wait(LOOK):
-                    yield
+        while not self._closed.is_set():
+            client = self._client
+            with Watches(client, self._applyset) as watches:
+                self._watches = watches
+                while self._client is client and not self._closed.is_set():
+                    if watches.wait(LOOK):
+                        yield
 
     def close(self) -> None:
         self._closed.set()

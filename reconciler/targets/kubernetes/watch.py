@@ -76,7 +76,8 @@ class Watches:
     def wait(self, seconds: float) -> bool:
         """Did something change, now or within these seconds?"""
         heard = self._news.wait(seconds)
-        self._news.clear()
+        if heard:  # else what comes at this very moment would be lost
+            self._news.clear()
         return heard
 
     def _follow(self, kind: str) -> None:

@@ -41,6 +41,12 @@ class Token:
 
     __str__ = __repr__
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
     def header(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._text}"} if self._text else {}
 
@@ -68,6 +74,10 @@ class RayClient:
         self._token = token
         self._lock = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
+
+    def fits(self, address: str, token: Token) -> bool:
+        """Is it the client for this address with this token?"""
+        return (self.address, self._token) == (address.rstrip("/"), token)
 
     def version(self) -> Version:
         answer = self._get("/api/ray/version")

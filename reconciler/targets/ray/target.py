@@ -84,7 +84,9 @@ class RayTarget:
 
     def _connected(self, use: str, address: str, token: Token) -> RayClient:
         client = self._clients.get(use)
-        if client is None or client.address != address.rstrip("/"):
+        if client is None or not client.fits(address, token):  # the token was renewed, or the head is another
+            if client is not None:
+                client.close()
             client = self._clients[use] = RayClient(address, token)
         return client
 
