@@ -204,6 +204,21 @@ def test_a_migration_creates_there_switches_drains_and_deletes_here(seen: tuple[
     assert found == (lines or [f"waiting: create {A_ROUTE}", f"waiting: delete {A_EAST}"])
 
 
+@pytest.mark.parametrize("seen", [endpoint("a"), (*endpoint("a"), workload("a", WEST))], ids=["begins", "serves there"])
+def test_a_move_to_where_no_gateway_leads_leaves_the_old_copy_and_its_route(seen: tuple[Resource, ...]) -> None:
+    """Withdrawn at once, it would have been dark from that moment on, and the plan called it a migration."""
+    found = plan(desired(workload("a", WEST), *OTHERS), world(*seen, *OTHERS))
+
+    (stays,) = (one for one in found.held if one.subject == str(A_ROUTE))
+    assert (stays.reason, stays.text.partition(", to which")[0]) == (Reason.INVALID, f"stays: no gateway routes to {WEST}")
+    assert f"waiting: delete {A_EAST}" in said(found)
+
+
+def test_a_cluster_that_a_gateway_leaves_out_loses_its_routes_as_declared() -> None:
+    assert f"update {A_ROUTE}" not in said(plan(desired(workload("a"), *OTHERS), world(*endpoint("a"), *OTHERS)))
+    assert not [one for one in plan(desired(workload("a"), *OTHERS), world(*endpoint("a"), *OTHERS)).held if one.reason is Reason.INVALID]
+
+
 PAUSED = (route("a", *NOWHERE),)
 PAUSE = [
     ("runs", endpoint("a"), [f"update {A_ROUTE}", f"waiting: delete {A_EAST}"]),

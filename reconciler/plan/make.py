@@ -53,6 +53,7 @@ def _hold(
         _conflict(view, operation)
         or _invalid(view, operation)
         or _protection(view, operation, protected)
+        or _stranded(view, operation)
         or _reported_drift(operation)
         or _guarded(operation, tripped, acknowledged)
         or waits(view, operation)
@@ -67,7 +68,8 @@ def _conflict(view: View, operation: Operation) -> Held | None:
         return Held(str(operation.key), Reason.CONFLICT, f"not touched: {found.lost}", operation)
     mark = found.mark
     whose = f"instance '{mark.instance}' of the repo {mark.repo[:12]}" if mark else "somebody who is not us"
-    text = f"held by {whose}: not touched. Rename the endpoint, or remove what is there by hand"
+    where = f" ({found.holder})" if found.holder else ""
+    text = f"held by {whose}{where}: not touched. Rename the endpoint, or remove what is there by hand"
     return Held(str(operation.key), Reason.CONFLICT, text, operation)
 
 
@@ -97,6 +99,21 @@ def _kept(view: View, live: LiveResource) -> str:
         return live.kept
     served = (one for one in view.owned_by(owner) if one.key.target == live.key.target and view.serves(one.key))
     return next((f"{one.key} stands on it: {one.kept}" for one in served if one.kept and one.key not in view.desired.resources), "")
+
+
+def _stranded(view: View, operation: Operation) -> Held | None:
+    """The route of an endpoint that moves to where no gateway leads: nobody who moves something wants it dark."""
+    if not isinstance(operation, Delete) or operation.key.kind not in view.rules(operation.key.target).routes:
+        return None
+    new = sorted({key.target for key in view.wanted_of.get(operation.owner, ())})
+    if not new or operation.owner in view.routed or all(key in view.desired.resources for key in operation.live.needs):
+        return None
+    where = " or ".join(new)
+    text = (
+        f"stays: no gateway routes to {where}, to which it moves [E67]. Add {where} to spec.clusters of a Gateway; "
+        "or, where it is to have no route, take its old cluster out of there first, in a commit of its own"
+    )
+    return Held(str(operation.key), Reason.INVALID, text, operation)
 
 
 def _reported_drift(operation: Operation) -> Held | None:

@@ -84,6 +84,11 @@ class View:
                 found[wanted.owner] = (*found.get(wanted.owner, ()), key)
         return found
 
+    @cached_property
+    def routed(self) -> frozenset[str]:
+        """Owners that are to have a route."""
+        return frozenset(one.owner for key, one in self.desired.resources.items() if key.kind in self.rules(key.target).routes)
+
     def owned_by(self, owner: str) -> Iterator[LiveResource]:
         return (found for found in self.ours.values() if found.mark and found.mark.owner == owner)
 
