@@ -187,6 +187,14 @@ def test_the_use_of_accelerators_is_followed_where_it_is_exported(has: str, code
     assert [problem.code for problem in errors_of(compiled(*replaced(cluster), text)[1])] == codes
 
 
+@pytest.mark.parametrize(("metric", "codes"), [("concurrency", ["W15"]), ("latency-p95", ["W15"]), ("queue-depth", [])])
+def test_a_metric_of_the_gateway_that_nothing_exports_is_told(metric: str, codes: list[str]) -> None:
+    made, problems = compiled(*replaced(ABLE), CHAT_K8S + f"  autoscaling: {{metric: {{type: {metric}, target: 4}}}}\n")
+
+    assert made is not None
+    assert [problem.code for problem in problems if problem.code.startswith("W1")] == codes
+
+
 def test_who_is_woken_by_a_commit_says_so() -> None:
     cluster = ABLE.replace(", activator]", "]")
     chat = CHAT_K8S.replace("workspace: team-a}", 'workspace: team-a, annotations: {reconciler.dev/allow: "E38"}}')

@@ -411,7 +411,7 @@ def test_a_cluster_without_a_gateway_is_told_once_where_it_is_declared() -> None
     assert (problem.code, problem.owner, problem.subject) == ("W13", "Cluster/lab", "cluster lab")
     assert problem.what == "no gateway routes to cluster 'lab'"
     assert problem.todo == "declare a Gateway with it in spec.clusters"
-    assert problem.where.startswith("lab.yaml:")
+    assert problem.where.startswith("repo.yaml:")  # where the cluster is
 
 
 def test_a_waived_error_is_a_warning() -> None:

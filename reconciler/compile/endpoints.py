@@ -36,6 +36,7 @@ PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "text-rerank": ("GET /v1/models", "POST /v1/rerank"),
     }
 }
+OF_THE_GATEWAY: Final = frozenset({"concurrency", "qpm", "rps", "latency-p95"})  # metrics that are counted where requests come in
 LEAST_GRACE: Final = 330.0  # seconds: only a time-out above 300 changes it, and with that restarts anything
 GRACE_BEYOND_REQUEST: Final = 30.0
 HEALTH_TIMEOUT: Final = 30.0  # seconds: of a health check on Ray
@@ -72,6 +73,7 @@ def compile_endpoint(
     if bound is None:
         return None
     _check_task(findings, endpoint.spec, bound.version)
+    _check_metric(findings, endpoint.spec, bound.cluster)
     meta = Meta(endpoint.id, str(endpoint.place), endpoint.spec.protect, endpoint.annotations.get(DRIFT, drift.value))
     served_name = model_names(endpoint)[-1]
     workload = _workload(findings, endpoint, bound, meta, served_name)
@@ -153,6 +155,14 @@ def _check_task(findings: Findings, spec: EndpointSpec, version: Version) -> Non
         findings.error("E28", "/spec/engine/name", what, f"{version.title} offers {listed(version.spec.apis)}", "change the engine")
     if not version.spec.paths.metrics:
         findings.warn("W3", "/spec/engine", "no engine metrics for this endpoint: autoscaling and the monitor use the gateway's only")
+
+
+def _check_metric(findings: Findings, spec: EndpointSpec, cluster: Declaration[ClusterSpec]) -> None:
+    metric = spec.autoscaling.metric.type if spec.autoscaling else ""
+    if cluster.spec.type == "kubernetes" and metric in OF_THE_GATEWAY:
+        what, why = f"our Envoy does not export '{metric}' yet", "KEDA takes a missing value for 0 and goes to minReplicas, under load too"
+        todo = "use queue-depth, or have another exporter write the gateway_requests metrics of templates/kubernetes/queries.yaml"
+        findings.warn("W15", "/spec/autoscaling/metric/type", what, why, todo)
 
 
 def _workload(findings: Findings, endpoint: Declaration[EndpointSpec], bound: Bound, meta: Meta, served_name: str) -> Workload:
