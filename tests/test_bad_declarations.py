@@ -172,6 +172,8 @@ FIELDS: Final = (
     Bad("zero replicas", spec("replicas: 0"), 10, "E17", "replicas: 0", "set paused: true"),
     Bad("too many replicas", spec("replicas: 20000"), 10, "E39", "replicas: 20000"),
     Bad("a bad quantity", spec("resources: {memory: 1GB}"), 10, "E75", "'1GB' is not an amount of memory", "16Gi"),
+    Bad("more memory than anything has", spec("resources: {memory: 16384Pi}"), 10, "E39", "16384Pi", "16Gi"),
+    Bad("bytes where gigabytes are meant", spec("resources: {memory: 16}"), 10, "E39", "16 bytes", "16Gi"),
     Bad("no CPU", spec("resources: {cpu: 0}"), 10, "E39", "no CPU at all"),
     Bad("half an accelerator too much", spec("resources: {accelerator: {type: a, count: 1.5}}"), 10, "E39", "count: 1.5", "2"),
     Bad("an unknown strategy", spec("routing: {strategy: round_robin}"), 10, "E75", "'round_robin' is not", "did you mean round-robin?"),

@@ -16,6 +16,7 @@ from reconciler.schema.volumes import Volumes, each_once
 
 MAX_TIMEOUT_ON_RAY: Final = 3600.0  # request_timeout_s of a Ray instance is fixed by its first configuration
 MAX_TIMEOUT: Final = 86400.0
+LEAST_MEMORY: Final = 1024**2  # bytes: less is a unit that was forgotten
 OURS: Final = ("RECONCILER_", "RAY_")  # environment names that the platform sets
 
 
@@ -96,6 +97,13 @@ class Resources(Declared):
     """Disk of the node that a replica may fill; absent: no limit. Kubernetes only."""
     accelerator: AcceleratorRequest | None = None
     """Accelerators; absent: none."""
+
+    @field_validator("memory")
+    @classmethod
+    def _more_than_bytes(cls, memory: int) -> int:
+        if memory < LEAST_MEMORY:
+            raise fault("E39", f"{memory} bytes are no memory for an engine", "a number without a unit is bytes", "write it like 16Gi")
+        return memory
 
 
 class Parallelism(Declared):

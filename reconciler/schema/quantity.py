@@ -13,6 +13,7 @@ from reconciler.schema.base import fault
 
 _BINARY: Final = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", 1)}
 _DECIMAL: Final = {letter: 1000**power for power, letter in enumerate("kMGTP", 1)}
+MOST_BYTES: Final = 1024**6
 BYTES: Final = {"": 1, **_BINARY, **_DECIMAL}
 _QUANTITY: Final = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([A-Za-z]{0,3})", re.ASCII)
 _SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)%", re.ASCII)
@@ -35,6 +36,8 @@ def parse_bytes(value: object) -> int:
     number = int(parts[0] * BYTES[parts[1]])
     if number <= 0:
         raise fault("E39", f"{value!r} is no memory at all", "it must be above 0", "write it like 1Gi")
+    if number > MOST_BYTES:
+        raise fault("E39", f"{value!r} is more memory than anything has", "it is at most 1024Pi", "write it like 16Gi")
     return number
 
 

@@ -118,7 +118,11 @@ class Compiled:
             return None
 
     def _newest_first(self) -> list[Path]:
-        return sorted(self._folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
+        found = []
+        for path in self._folder.glob(f"*{SUFFIX}"):
+            with contextlib.suppress(OSError):  # another process has just dropped it
+                found.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(found, reverse=True)]
 
     def _drop_old(self) -> None:
         for path in self._newest_first()[KEPT:]:
