@@ -25,8 +25,11 @@ def observe(
         by_target.get(key.target, {})[key] = resource
     names = sorted(readers)
     if parallel and len(names) > 1:
-        with ThreadPoolExecutor(max_workers=min(16, len(names))) as pool:
+        pool = ThreadPoolExecutor(max_workers=min(16, len(names)))
+        try:
             seen = list(pool.map(lambda name: _read(name, readers[name], by_target[name]), names))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # who leaves in the middle closes the targets, which ends their readings
     else:
         seen = [_read(name, readers[name], by_target[name]) for name in names]
     return {name: Unreadable(name, problem) for name, problem in closed.items()} | dict(zip(names, seen, strict=True))

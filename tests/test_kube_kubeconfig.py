@@ -533,6 +533,17 @@ def test_a_plugin_that_fails_may_succeed_the_next_time(folder: Path) -> None:
     assert credentials.current().authorization.reveal() == "Bearer t0ken"
 
 
+def test_a_clock_that_is_set_back_keeps_no_plugin_at_rest(folder: Path) -> None:
+    clock = [NOW]
+    credentials = Credentials(access_of(user=program(folder, "sys.exit(1)"), folder=folder), lambda: clock[0])
+    with pytest.raises(KubeUnavailable):
+        credentials.current()
+    program(folder, issues(token="t0ken"))
+    clock[0] -= 3600
+
+    assert credentials.current().authorization.reveal() == "Bearer t0ken"
+
+
 def test_a_plugin_that_does_not_end_is_ended_with_all_it_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "PLUGIN_LIMIT", 1.0)
     body = "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\n"

@@ -1,5 +1,6 @@
 """Reading targets: an error is a value, never an empty set, and one dark target dims no other."""
 
+import threading
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -50,6 +51,24 @@ def test_each_reader_is_told_what_is_wanted_of_it() -> None:
 
     assert readers[EAST].asked == [workload("a").key, workload("b").key]
     assert readers[EDGE].asked == [route("a").key]
+
+
+class Leaves(BaseException):
+    """As the daemon leaves a pass when it is told to end."""
+
+
+def test_who_leaves_in_the_middle_does_not_wait_for_the_readings_of_others() -> None:
+    """They end when their targets are closed, which comes after."""
+    closed = threading.Event()
+    slow, leaving = Reads(EAST), Reads(EDGE)
+    slow.read = lambda wanted: (closed.wait(60), Observation(EAST, {}))[1]  # type: ignore[method-assign, assignment]
+    leaving.error = Leaves()  # type: ignore[assignment]
+    try:
+        with pytest.raises(Leaves):
+            observe({EDGE: leaving, WEST: slow}, {}, {})
+        assert not closed.is_set()
+    finally:
+        closed.set()
 
 
 def test_a_mistake_of_ours_is_not_taken_for_an_unreadable_target() -> None:

@@ -78,7 +78,7 @@ class Credentials:
         """Holds the lock. An error is remembered for REST seconds."""
         from reconciler.targets.kubernetes.api.plugin import issued
 
-        if self._error is not None and self._now() < self._failed_at + REST:
+        if self._error is not None and 0 <= self._now() - self._failed_at < REST:
             raise self._error
         self._error = None
         try:
