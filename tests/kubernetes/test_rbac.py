@@ -1,7 +1,7 @@
 """Every right of deploy/kubernetes/rbac.yaml is needed: a user who has all but that one meets a refusal that names it.
 
 What is done is what passes do with objects of every kind: they are looked for, made, changed and deleted; replicas are approved, workloads
-and addresses watched. The lease of the acting reconciler is taken by plain calls.
+and addresses watched.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -37,10 +36,8 @@ from tests.kube_workloads import BIG, BY_ADAPTER, GROUPED, SCALED
 from tests.kubernetes.raw_api import APPLY, RawApi
 from tools.controlplane import ControlPlane
 from tools.controlplane.access import rights
-from tools.controlplane.kubectl import KubectlFailed
 
 RBAC: Final = "rbac.authorization.k8s.io"
-LEASES: Final = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases"
 MARKER: Final = "reconciler-test"  # label of what is made here
 PATIENCE: Final = 30.0
 IN_PLACE: Final = Effects(ChangeClass.IN_PLACE)
@@ -80,8 +77,7 @@ RIGHTS: Final = tuple(
     for resource in rule["resources"]
     for verb in rule["verbs"]
 )
-LEASE: Final = [right for right in RIGHTS if right.resource == "leases"]
-PASSES: Final = [right for right in RIGHTS if right.resource not in ("leases", "events")]
+PASSES: Final = [right for right in RIGHTS if right.resource != "events"]
 
 
 # --- users ------------------------------------------------------------------------------------------------------------------------------
@@ -131,8 +127,8 @@ class Users:
     def clear(self) -> None:
         for kind in ("clusterrolebindings", "clusterroles", "rolebindings"):
             self.plane.kubectl("delete", kind, "-A", "-l", f"{MARKER}={self.name}", "--wait=false")
-        for kind, home in (("ConfigMap", HOME), ("Lease", HOME), ("Namespace", "")):
-            path = LEASES if kind == "Lease" else path_of(kind, home)
+        for kind, home in (("ConfigMap", HOME), ("Namespace", "")):
+            path = path_of(kind, home)
             for one in self.admin.request("GET", path)["items"]:
                 if self.name in one["metadata"]["name"]:
                     self.admin.request("DELETE", f"{path}/{one['metadata']['name']}")
@@ -278,21 +274,6 @@ def watch(somebody: Somebody) -> Iterator[Outcome]:
     yield from ()
 
 
-def lease(somebody: Somebody) -> None:
-    """Taken, looked at, renewed. Raises KubectlFailed."""
-    document = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": somebody.name},
-        "spec": {"holderIdentity": "a"},
-    }
-    ask = partial(somebody.users.plane.kubectl, f"--as={somebody.name}")
-    ask("create", "--raw", LEASES, "-f", "-", input=json.dumps(document))
-    held = json.loads(ask("get", "--raw", f"{LEASES}/{somebody.name}"))
-    held["spec"]["holderIdentity"] = "b"
-    ask("replace", "--raw", f"{LEASES}/{somebody.name}", "-f", "-", input=json.dumps(held))
-
-
 def work_with(right: Right) -> Callable[[Somebody], Iterator[Outcome]]:
     """What is done by whoever needs it."""
     if right.verb == "watch":
@@ -342,12 +323,6 @@ def test_without_it_a_refusal_names_it(right: Right, users: Users, come: Callabl
     assert f"{somebody.name} may not {right.verb} {right.resource}" in found.why
 
 
-@pytest.mark.parametrize("right", LEASE, ids=lambda right: right.name)
-def test_without_it_no_lease_is_taken_and_renewed(right: Right, users: Users, come: Callable[..., Somebody]) -> None:
-    with pytest.raises(KubectlFailed, match=f'cannot {right.verb} resource "leases"'):
-        lease(come(users.lacking(right)))
-
-
 def test_with_all_of_them_nothing_is_refused(users: Users, come: Callable[..., Somebody]) -> None:
     somebody = come(users.whole, own=True)
     outcomes = list(life(somebody, RENDERED))
@@ -356,7 +331,6 @@ def test_with_all_of_them_nothing_is_refused(users: Users, come: Callable[..., S
     assert len(outcomes) == 3 * len(RENDERED) - 1  # a namespace stays
     for work in (late, approval, watch):
         assert refusal(work(come(users.whole, own=work is late))) is None
-    lease(somebody)
 
 
 def test_without_events_a_message_says_less_and_nothing_fails(

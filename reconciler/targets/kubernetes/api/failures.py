@@ -19,6 +19,7 @@ from typing import Final
 
 from reconciler.errors import TargetRefused, TargetUnavailable
 from reconciler.targets.kubernetes.api.refusal import Refusal, cut
+from reconciler.targets.kubernetes.settings import HOME
 
 NOBODY: Final = "KUBE1"
 CREDENTIALS: Final = "KUBE2"
@@ -172,7 +173,12 @@ def _right(denied: re.Match[str]) -> tuple[str, str]:
     place = f"in namespace {denied['namespace']}" if denied["namespace"] else "in the whole cluster"
     full = f"{resource}.{group}" if group else resource
     rule = f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: ["{verb}"]}}'
-    return f"{denied['user']} may not {verb} {full} {place}", f"apply deploy/kubernetes/rbac.yaml; of it this rule is missing: {rule}"
+    todo = f"apply deploy/kubernetes/rbac.yaml; of it this rule is missing: {rule}"
+    if (resource, verb) == ("namespaces", "delete"):
+        todo = f"delete it by hand, or give this rule, which deploy/kubernetes/rbac.yaml leaves out: {rule}"
+    elif resource == "configmaps" and denied["namespace"] != HOME:
+        todo = f"deploy/kubernetes/rbac.yaml gives it in {HOME} alone: give this rule in {denied['namespace']} as well: {rule}"
+    return f"{denied['user']} may not {verb} {full} {place}", todo
 
 
 def _has(text: str) -> Callable[[Refusal], bool]:
