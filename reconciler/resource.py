@@ -198,7 +198,8 @@ class LiveResource:
     writers: JSON pointer -> who else wrote that field, and when, as people read it. kept: why it is never deleted, or "".
     leaving: it is on its way out (its deletion was asked for): nothing can be written until it is gone. lost: how something that we wrote
     ceased to carry our mark, and what gives it back; "" for what was never ours, and for what is. identity: what it is on its server, by
-    whatever target's name it is seen; "" where no two targets see one thing.
+    whatever target's name it is seen; "" where no two targets see one thing. holder: where something that is not ours is, and who wrote
+    it, as people look for it.
     """
 
     key: ResourceKey
@@ -216,6 +217,7 @@ class LiveResource:
     leaving: bool = False
     lost: str = ""
     identity: str = ""
+    holder: str = ""
 
     @property
     def meets_needs(self) -> bool:

@@ -422,6 +422,23 @@ def test_a_group_that_is_not_let_in_is_told_by_events_alone(events: tuple[tuple[
     assert word(found) == ((Health.ERROR, "FailedCreate") if message else (Health.PENDING, "NotCreated"))
 
 
+WORKER_REFUSED = (event("FailedCreate", "exceeded quota: gpus", about="uid-chat", ago=10),)
+
+
+@pytest.mark.parametrize("leader", [A, NEW], ids=["serves", "starts"])
+def test_a_worker_that_is_not_let_in_is_told_although_its_leader_is_there(leader: Object) -> None:
+    found = serving(workload(1, **LWS), *group(0, leader, B)[1:], events=WORKER_REFUSED)
+
+    (replica,) = found.replicas
+    assert (replica.state, replica.reason) == (FAIL, "FailedCreate")
+    assert replica.message.startswith("1 of the 2 pods of this replica are there: ")
+    assert "exceeded quota" in replica.message
+
+
+def test_what_was_refused_before_is_history_when_the_group_is_whole() -> None:
+    assert [one.state for one in serving(workload(1, **LWS), *group(0, A, B), events=WORKER_REFUSED).replicas] == [UP]
+
+
 ASKED = {
     "starts for long": (crash(running(), restarts=0, age=31), True),
     "starts": (crash(running(), restarts=0, age=29), False),

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pytest
-from kube_objects import NOW, Object, ready
+from kube_objects import NOW, Object, container, pod, ready, running
 
 from reconciler.resource import Manifest, Observation, Resource, ResourceKey
 from reconciler.targets.kubernetes.api import failures
 from reconciler.targets.kubernetes.api.client import Answer, KubeClient
-from reconciler.targets.kubernetes.decide import Verified
-from reconciler.targets.kubernetes.inventory import ApplySet
+from reconciler.targets.kubernetes.decide import REWRITES, Verified
+from reconciler.targets.kubernetes.inventory import ApplySet, Members
 from reconciler.targets.kubernetes.kinds import KINDS, path_of
 from reconciler.targets.kubernetes.labels import ENDPOINT
 from reconciler.targets.kubernetes.mark import marked
+from reconciler.targets.kubernetes.memo import Memo
 from reconciler.targets.kubernetes.read import read
 from reconciler.targets.kubernetes.settings import LWS, KubernetesSettings
 from reconciler.targets.protocol import Claim
@@ -45,8 +46,12 @@ class Cluster:
     others: dict[str, Object] = field(default_factory=dict)
     lacks: set[str] = field(default_factory=set)
     version: int = 1
+    rewrites: bool = True
+    dry_runs: int = 0
+    asked_about: list[str] = field(default_factory=list)
 
-    def list_pages(self, path: str, selector: str = "", **_: object) -> Iterator[bytes]:
+    def list_pages(self, path: str, selector: str = "", fields: str = "", **_: object) -> Iterator[bytes]:
+        self.asked_about += [fields.partition("involvedObject.uid=")[2].partition(",")[0]] if "involvedObject" in fields else []
         if path in self.lacks:
             raise failures.raised(failures.KIND_MISSING, "no such kind", "", "", "east")
         self.version += 1  # somebody else writes all the time
@@ -57,7 +62,10 @@ class Cluster:
         return json.dumps(self.others[path]).encode() if path in self.others else None
 
     def patch_apply(self, path: str, body: bytes, **_: object) -> Answer:
-        """A dry run, which changes nothing."""
+        """A dry run, which changes nothing; what is wanted, where nothing rewrites it."""
+        self.dry_runs += 1
+        if not self.rewrites:
+            return Answer(200, body)
         return Answer(200, json.dumps(next(one for one in self.everything() if one["path"] == path)["object"]).encode())
 
     def everything(self) -> Iterator[dict[str, Any]]:
@@ -70,10 +78,16 @@ class Cluster:
         """It, as it was applied by us."""
         body = json.loads(json.dumps(marked(wanted.manifest, wanted.mark(CLAIM.instance, CLAIM.repo), SET.id)))
         meta = {"uid": f"uid-{wanted.key.kind}", "resourceVersion": "7", "creationTimestamp": "2026-11-27T11:00:00Z", "generation": 1}
-        entry = {"manager": "reconciler", "operation": "Apply", "apiVersion": body["apiVersion"], "fieldsV1": {"f:spec": {}}}
+        ours = {"metadata": {name: body["metadata"][name] for name in ("labels", "annotations")}, "spec": body["spec"]}
+        entry = {"manager": "reconciler", "operation": "Apply", "apiVersion": body["apiVersion"], "fieldsV1": owning(ours)}
         found: Object = {**body, "metadata": {**body["metadata"], **meta, "managedFields": [entry]}, "status": status}
         self.lists.setdefault(path_of(wanted.key.kind), []).append(found)
         return found
+
+
+def owning(value: object) -> Object:
+    """As managedFields say that somebody owns all of it."""
+    return {f"f:{name}": owning(part) for name, part in value.items()} if isinstance(value, dict) else {}
 
 
 @dataclass
@@ -83,11 +97,12 @@ class Site:
     pool: ThreadPoolExecutor
     verified: Verified = field(default_factory=Verified)
     now: float = NOW
+    applyset: ApplySet = SET
 
     def read(self) -> Observation:
         self.now += 30
         client: KubeClient = self.cluster  # type: ignore[assignment]
-        return read(client, SET, self.wanted, self.verified, self.pool, self.now)[0]
+        return read(client, self.applyset, self.wanted, self.verified, self.pool, self.now)[0]
 
     def settle(self) -> Observation:
         """The third reading is the second one."""
@@ -95,6 +110,11 @@ class Site:
         found = self.read()
         assert self.read() is found
         return found
+
+
+def waiting(name: str, labels: dict[str, str]) -> Object:
+    """Started a minute ago, and nothing says why it does not serve."""
+    return pod(container(running()), name=name, labels=labels)
 
 
 WORKLOAD: Final = resource("Deployment", replicas=1)
@@ -195,6 +215,50 @@ def test_who_waits_for_the_clock_is_looked_at_each_time(site: Site) -> None:
     readings = [site.read() for _ in range(4)]
 
     assert len({id(one) for one in readings}) == 4
+
+
+def test_what_the_server_rewrites_is_asked_about_again_after_a_while(site: Site) -> None:
+    """A webhook that has gone leaves no trace in the object: it is compared each time, and the server asked every ten minutes."""
+    edited(site.cluster)  # and a dry run of what is wanted leaves it so
+    rewritten = [site.read() for _ in range(4)]
+    assert len({id(one) for one in rewritten}) == 4
+    assert all("rewrites a field" in " ".join(one.notes) for one in rewritten)
+    assert site.cluster.dry_runs == 1
+
+    site.cluster.rewrites = False
+    site.now += REWRITES
+    found = site.read()
+    assert (found.notes, found.resources[SERVICE.key].manifest["spec"]) == ((), {"type": "NodePort"})
+
+
+def test_a_memo_forgets_what_was_made_of_something_else() -> None:
+    """It keeps alive what it was made of: a whole page of a LIST of long ago."""
+    memo: Memo[str, str] = Memo()
+    memo.remember(SERVICE.key, "old", "made")
+    assert memo.recall(SERVICE.key, "new") is None
+    assert memo.recall(SERVICE.key, "old") is None
+
+
+def test_pods_of_others_take_nobodys_events(site: Site) -> None:
+    """All instances label their pods as of the reconciler; only of ours is asked why they do not start."""
+    pods = [waiting(f"theirs-{number}", labels={ENDPOINT: f"other-{number}"}) for number in range(40)]
+    site.cluster.lists[path_of("Pod")] = [*pods, waiting("ours", labels={ENDPOINT: "chat"})]
+    site.read()
+
+    assert site.cluster.asked_about == ["uid-ours"]
+
+
+def test_a_kind_that_nobody_declares_any_more_is_read_while_it_has_members(site: Site) -> None:
+    group = resource("LeaderWorkerSet", "group", replicas=0)
+    site.cluster.put(group, replicas=0)
+    site.cluster.lists[path_of("ConfigMap", SETTINGS.namespace)] = [
+        {"metadata": {**json.loads(json.dumps(SET.body(Members(frozenset({"LeaderWorkerSet"})), "")))["metadata"], "uid": "parent"}}
+    ]
+    site.applyset = ApplySet(replace(SETTINGS, capabilities=frozenset()), CLAIM)
+    assert group.key in site.settle().resources
+
+    site.cluster.lacks.add(path_of("LeaderWorkerSet"))  # its definition goes, and all of them with it
+    assert group.key not in site.read().resources
 
 
 def test_drift_that_is_left_alone_is_compared_each_time(site: Site) -> None:

@@ -37,6 +37,9 @@ from reconciler.targets.kubernetes.shapes import EndpointSlice, Item, Pod
 QUIET: Final = frozenset({MANAGER, HANDOVER_MANAGER, "kube-controller-manager", "kube-scheduler", "kubelet", "keda-operator", "lws"})
 
 
+REWRITES: Final = 600.0  # seconds until the server is asked again whether it still rewrites a field: the webhook may be gone
+
+
 class Same(Enum):
     """How the live object stands to what we want."""
 
@@ -47,25 +50,32 @@ class Same(Enum):
 
 @dataclass(slots=True)
 class Verified:
-    """What was found equal before: key -> (fingerprint of the live object, digest of what was wanted, rewritten by admission?). And what
-    this process made before: pages, told, live."""
+    """What was found equal before: key -> (fingerprint of the live object, digest of what was wanted, when the server was found to rewrite
+    it, 0.0 where it does not). And what this process made before: pages, told, live."""
 
-    known: dict[ResourceKey, tuple[bytes, str, bool]] = field(default_factory=dict)
+    known: dict[ResourceKey, tuple[bytes, str, float]] = field(default_factory=dict)
     changed: bool = False
     pages: Pages = field(default_factory=Pages)
     told: Memo[tuple[Found, Resource], "Told"] = field(default_factory=Memo)
     live: Memo["Seen", LiveResource] = field(default_factory=Memo)
     settled: "Settled | None" = None
 
-    def same(self, key: ResourceKey, live: bytes, wanted: str) -> Same | None:
+    def same(self, key: ResourceKey, live: bytes, wanted: str, now: float) -> Same | None:
         found = self.known.get(key)
         if found is None or found[:2] != (live, wanted):
             return None
-        return Same.REWRITTEN if found[2] else Same.EQUAL
+        if not found[2]:
+            return Same.EQUAL
+        return Same.REWRITTEN if 0 <= now - found[2] < REWRITES else None
 
-    def remember(self, key: ResourceKey, live: bytes, wanted: str, same: Same) -> None:
-        self.known[key] = (live, wanted, same is Same.REWRITTEN)
+    def remember(self, key: ResourceKey, live: bytes, wanted: str, same: Same, now: float) -> None:
+        self.known[key] = (live, wanted, now if same is Same.REWRITTEN else 0.0)
         self.changed = True
+
+    @property
+    def rewritten(self) -> bool:
+        """Is anything rewritten by the server? That may end without a trace in the object."""
+        return any(when for _, _, when in self.known.values())
 
     def keep(self, keys: Iterable[ResourceKey]) -> None:
         """Forget everything else that was compared."""
@@ -110,8 +120,8 @@ class Settled:
 class Decider:
     """One pass's comparisons at one cluster. asked: was one of them not decided before?"""
 
-    def __init__(self, client: KubeClient, applyset: ApplySet, verified: Verified, pool: Executor) -> None:
-        self._client, self._applyset, self._verified, self._pool = client, applyset, verified, pool
+    def __init__(self, client: KubeClient, applyset: ApplySet, verified: Verified, pool: Executor, now: float) -> None:
+        self._client, self._applyset, self._verified, self._pool, self._now = client, applyset, verified, pool, now
         self.asked = False
 
     def tell(self, wanted: Mapping[ResourceKey, Resource], found: Mapping[ResourceKey, Found]) -> dict[ResourceKey, Told]:
@@ -132,9 +142,11 @@ class Decider:
         """What was decided before; None for what was never equal, or is not any more."""
         if (told := self._verified.told.recall(resource.key, (found, resource))) is not None:
             return told
-        same = self._verified.same(resource.key, found.fingerprint, self._name(resource)) if found.whole else None
+        same = self._verified.same(resource.key, found.fingerprint, self._name(resource), self._now) if found.whole else None
         if same is None:
             return None
+        if same is Same.REWRITTEN:
+            return self._as_wanted(resource, found, same)
         return self._verified.told.remember(resource.key, (found, resource), self._as_wanted(resource, found, same))
 
     def _name(self, resource: Resource) -> str:
@@ -147,7 +159,7 @@ class Decider:
         same = self._same(resource, found, body, document)
         if same is Same.DIFFERENT:
             return _differing(resource, found, body, document)
-        self._verified.remember(resource.key, found.fingerprint, self._name(resource), same)
+        self._verified.remember(resource.key, found.fingerprint, self._name(resource), same, self._now)
         return self._as_wanted(resource, found, same, document)
 
     def _same(self, resource: Resource, found: Found, body: Mapping[str, Json], document: Mapping[str, Json]) -> Same:

@@ -28,6 +28,7 @@ from reconciler.targets.protocol import Claim
 
 CUSTOM: Final[Mapping[str, str]] = {"LeaderWorkerSet": LWS, "ScaledObject": KEDA, "PodMonitor": PROMETHEUS_OPERATOR}
 PAGE: Final = 1000  # objects of a page: the server answers from memory, so a page costs a round trip and little else
+MOST_NAMESPACES: Final = 32  # requests for events of groups in one pass
 FEW: Final = 8  # missing names of one kind and namespace up to which each is asked for by itself
 NAMES_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
@@ -217,8 +218,28 @@ def events_of(client: KubeClient, pods: Iterable[tuple[str, str]], pool: Executo
     return {uid: future.result() for uid, future in asked.items()}
 
 
+def refusals_of(client: KubeClient, groups: Collection[tuple[str, str, str]], pool: Executor) -> dict[str, tuple[Event, ...]]:
+    """Why pods of these LeaderWorkerSets (namespace, name, uid) could not be made, by the set's uid. The controller makes StatefulSets of
+    its name, `<set>` for leaders and `<set>-<group>` for workers, and what refuses pods is told about these."""
+    namespaces = sorted({namespace for namespace, _, _ in groups})[:MOST_NAMESPACES]
+    asked = {namespace: pool.submit(_told, client, namespace, "reason=FailedCreate,type=Warning") for namespace in namespaces}
+    told = {namespace: future.result() for namespace, future in asked.items()}
+    return {uid: tuple(one for one in told.get(namespace, ()) if _is_about(one, name)) for namespace, name, uid in groups}
+
+
+def _is_about(event: Event, name: str) -> bool:
+    about = event.involved_object
+    if about.kind not in ("LeaderWorkerSet", "StatefulSet"):
+        return False
+    beginning, _, group = about.name.rpartition("-")
+    return about.name == name or (beginning == name and group.isdecimal())
+
+
 def _events(client: KubeClient, namespace: str, uid: str) -> tuple[Event, ...]:
-    fields = f"involvedObject.uid={uid},type=Warning"
+    return _told(client, namespace, f"involvedObject.uid={uid},type=Warning")
+
+
+def _told(client: KubeClient, namespace: str, fields: str) -> tuple[Event, ...]:
     try:
         pages = client.list_pages(path_of("Event", namespace), fields=fields, limit=PAGE)
         return tuple(_pages(pages, lambda page: rows(EVENTS, page, "the LIST of Events")))

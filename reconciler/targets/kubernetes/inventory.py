@@ -19,12 +19,12 @@ from reconciler.checkpoint import reach
 from reconciler.errors import TargetError, TargetRefused
 from reconciler.resource import Json
 from reconciler.targets.kubernetes.api.client import KubeClient
-from reconciler.targets.kubernetes.api.failures import CONFLICT, MISSING
+from reconciler.targets.kubernetes.api.failures import CHANGED, CONFLICT, MISSING
 from reconciler.targets.kubernetes.body import encoded
 from reconciler.targets.kubernetes.kinds import APPLYSET_MANAGER, KINDS, path_of
 from reconciler.targets.kubernetes.labels import APPLYSET_PART_OF, INSTANCE, REPO
 from reconciler.targets.kubernetes.settings import KubernetesSettings
-from reconciler.targets.kubernetes.shapes import item
+from reconciler.targets.kubernetes.shapes import item, items
 from reconciler.targets.protocol import Claim
 
 ID: Final = "applyset.kubernetes.io/id"
@@ -144,10 +144,26 @@ def record(client: KubeClient, applyset: ApplySet, parent: Parent, members: Memb
     try:
         answer = client.patch_apply(applyset.path, body, manager=APPLYSET_MANAGER, force=True)
     except TargetError as error:
+        if error.problem.code == CHANGED and parent.members is None and (stripped := _stripped(client, applyset)) is not None:
+            return record(client, applyset, stripped, members, exact=exact)
         raise _homeless(applyset, error) if error.problem.code == MISSING else error from None
     reach("kubernetes: ApplySet", "after")
     version = item(answer.body, "the ApplySet's parent").meta.resource_version
     return Parent(wanted.without(applyset.settings.namespace), applyset.claim.repo, version)
+
+
+def _stripped(client: KubeClient, applyset: ApplySet) -> Parent | None:
+    """The parent that no LIST by its labels shows, because somebody took them off: writing it gives them back. One that has them came since
+    we looked, with another writer. Raises TargetRefused for one that another repo claimed."""
+    namespaced = path_of("ConfigMap", applyset.settings.namespace)
+    for page in client.list_pages(namespaced, fields=f"metadata.name={applyset.name}"):
+        for one in items(page, "the ApplySet's parent"):
+            if one.meta.labels.get(INSTANCE) == applyset.claim.instance:
+                return None
+            parent = applyset.parent_of(one.meta.annotations, one.meta.resource_version)
+            applyset.check(parent)
+            return parent
+    return None
 
 
 def _homeless(applyset: ApplySet, error: TargetError) -> TargetRefused:

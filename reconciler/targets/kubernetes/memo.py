@@ -21,7 +21,12 @@ class Memo(Generic[S, T]):
 
     def recall(self, key: ResourceKey, source: S) -> T | None:
         found = self._known.get(key)
-        return found[1] if found is not None and found[0] == source else None
+        if found is None:
+            return None
+        if found[0] == source:
+            return found[1]
+        del self._known[key]  # it keeps alive what it was made of: a whole page of a LIST of long ago
+        return None
 
     def remember(self, key: ResourceKey, source: S, made: T) -> T:
         self._known[key] = (source, made)

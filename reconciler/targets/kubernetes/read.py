@@ -14,15 +14,15 @@ from typing import Final
 import msgspec
 
 from reconciler.errors import Problem
-from reconciler.resource import LiveResource, Observation, Resource, ResourceKey, Serving
+from reconciler.resource import BY, LiveResource, Observation, Resource, ResourceKey, Serving
 from reconciler.targets.kubernetes.api.client import KubeClient
 from reconciler.targets.kubernetes.api.failures import KIND_MISSING
 from reconciler.targets.kubernetes.decide import Decider, Seen, Settled, Told, Verified, as_applied
-from reconciler.targets.kubernetes.gather import CUSTOM, Found, Sight, events_of, gather
-from reconciler.targets.kubernetes.health.serving import addresses_of, needs_events, serving_of
+from reconciler.targets.kubernetes.gather import CUSTOM, Found, Sight, events_of, gather, refusals_of
+from reconciler.targets.kubernetes.health.serving import addresses_of, lacks_pods, needs_events, serving_of
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
 from reconciler.targets.kubernetes.kinds import MANAGER
-from reconciler.targets.kubernetes.labels import OWNER_NAME
+from reconciler.targets.kubernetes.labels import MANAGED_BY, OWNER_NAME
 from reconciler.targets.kubernetes.mark import lost
 from reconciler.targets.kubernetes.shapes import EndpointSlice, Event, Pod, deployment, leader_worker_set
 
@@ -48,7 +48,7 @@ def read(
     sight = gather(client, applyset, wanted, verified.pages, pool)
     if sight.by_lists and verified.settled is not None and verified.settled.still(verified.pages.state, wanted):
         return verified.settled.observation, sight
-    decider = Decider(client, applyset, verified, pool)
+    decider = Decider(client, applyset, verified, pool, now)
     told = decider.tell(wanted, sight.objects)
     verified.keep(wanted)
     seen, notes = _shown(applyset, wanted, sight, told)
@@ -56,10 +56,12 @@ def read(
     for key, one in live.items():
         if one.mark is None and key in wanted and _written_by_us(seen[key].found):
             live[key] = replace(one, lost=_lost(seen[key].found, wanted[key], applyset))
+        elif one.mark is None or one.mark.instance != applyset.claim.instance:
+            live[key] = replace(one, holder=_holder(seen[key].found))
         elif one.mark is not None and _of_another_set(seen[key].found, applyset):
             live[key] = replace(one, mark=replace(one.mark, digest=""))  # what was declared of it was declared there
     observation = Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=notes)
-    same_again = sight.by_lists and not decider.asked and all(map(_settled, live.values()))
+    same_again = sight.by_lists and not decider.asked and not verified.rewritten and all(map(_settled, live.values()))
     verified.settled = Settled(verified.pages.state, dict(wanted), observation) if same_again else None
     return observation, sight
 
@@ -125,7 +127,8 @@ def _live(
     """Each as a LiveResource: the one of the last pass, where nothing that it was made of has changed and time changes nothing either."""
     known = {key: verified.live.recall(key, one) for key, one in seen.items()}
     settled = {pod.metadata.uid for key, one in seen.items() if known[key] for pod in one.pods}
-    events = events_of(client, _puzzling(sight, settled, now), pool)
+    events = events_of(client, _puzzling(seen, settled, now), pool)
+    events |= refusals_of(client, [one for key, one in _short_groups(seen) if known[key] is None], pool)
     live = {key: known[key] or live_of(one, events, now) for key, one in seen.items()}
     for key, one in live.items():
         if known[key] is None and _settled(one):
@@ -225,9 +228,28 @@ def _lost(found: Found, wanted: Resource, applyset: ApplySet) -> str:
     return f"we wrote it, and somebody took our labels off. To have it managed again: {command}"
 
 
-def _puzzling(sight: Sight, settled: Set[str], now: float) -> Iterable[tuple[str, str]]:
-    """(namespace, uid) of the pods whose reason stands in events only. settled: uids of those of which all is known."""
-    pods = {pod.metadata.uid: pod for group in sight.pods.values() for pod in group if pod.metadata.uid not in settled}
+def _short_groups(seen: Mapping[ResourceKey, Seen]) -> Iterator[tuple[ResourceKey, tuple[str, str, str]]]:
+    """LeaderWorkerSets that lack pods, each with its namespace, name and uid."""
+    for key, one in seen.items():
+        if key.kind == "LeaderWorkerSet" and lacks_pods(leader_worker_set(one.found.item), _of_kind(one.pods, key.kind)):
+            meta = one.found.item.meta
+            yield key, (meta.namespace, meta.name, meta.uid)
+
+
+def _holder(found: Found) -> str:
+    """Of somebody else's object: the place that kubectl finds it at, and who wrote it last."""
+    meta = found.item.meta
+    who = [f"managed by {meta.labels[MANAGED_BY]}"] if meta.labels.get(MANAGED_BY, BY) != BY else []
+    written = max((one for one in meta.managed_fields if one.subresource != "status"), key=lambda one: one.time or "", default=None)
+    if written is not None:
+        who.append(f"last written by {written.manager}" + (f" at {written.time}" if written.time else ""))
+    inside = f" in namespace {meta.namespace}" if meta.namespace else ""
+    return ", ".join((f"{found.key.kind} {meta.name}{inside}", *who))
+
+
+def _puzzling(seen: Mapping[ResourceKey, Seen], settled: Set[str], now: float) -> Iterable[tuple[str, str]]:
+    """(namespace, uid) of our pods whose reason stands in events only. settled: uids of those of which all is known."""
+    pods = {pod.metadata.uid: pod for one in seen.values() for pod in one.pods if pod.metadata.uid not in settled}
     return [(pods[uid].metadata.namespace, uid) for uid in needs_events(pods.values(), now)]
 
 

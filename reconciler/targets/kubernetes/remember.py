@@ -24,7 +24,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     name: str
     live: bytes
     wanted: str
-    rewritten: bool
+    rewritten: float
 
 
 class File(msgspec.Struct, frozen=True, array_like=True):
@@ -45,7 +45,7 @@ class Memory:
         """This server is known to be new enough."""
         self.server, self.verified.changed = server, True
 
-    def _load(self) -> dict[ResourceKey, tuple[bytes, str, bool]]:
+    def _load(self) -> dict[ResourceKey, tuple[bytes, str, float]]:
         try:
             stored = msgspec.msgpack.decode(self._path.read_bytes(), type=File)
         except (OSError, msgspec.DecodeError):

@@ -95,7 +95,8 @@ def _units(workload: Workload, written: float, pods: Sequence[Pod], events: Mapp
         return Unit(replica, seconds(pod.metadata.creation_timestamp) or 0.0, () if replica.state is ReplicaState.SERVING else (pod,))
 
     if isinstance(workload, LeaderWorkerSet):
-        return _groups([(pod, unit(pod)) for pod in pods], workload.spec.leader_worker_template.size or 1)
+        told = _told(events.get(workload.metadata.uid, ()), now)
+        return _groups([(pod, unit(pod)) for pod in pods], size_of(workload), told.message if told else "")
     alive = [unit(pod) for pod in pods if not is_dead(pod)]
     dead = _dead_that_count([pod for pod in pods if is_dead(pod)], alive, wanted(workload), written, now)
     return [*alive, *map(unit, dead)]
@@ -110,21 +111,33 @@ def _dead_that_count(dead: Sequence[Pod], alive: Sequence[Unit], desired: int, w
     return lately[:MOST_DEAD] or (since[:1] if len(alive) < desired else [])
 
 
-def _groups(pods: Sequence[tuple[Pod, Unit]], size: int) -> list[Unit]:
-    """A group is as its worst pod is, under the name of its leader."""
+def size_of(workload: LeaderWorkerSet) -> int:
+    """Pods of one group."""
+    return workload.spec.leader_worker_template.size or 1
+
+
+def lacks_pods(workload: LeaderWorkerSet, pods: Sequence[Pod]) -> bool:
+    """Then events may say why: no condition of a LeaderWorkerSet does."""
+    return sum(pod.metadata.deletion_timestamp is None for pod in pods) < wanted(workload) * size_of(workload)
+
+
+def _groups(pods: Sequence[tuple[Pod, Unit]], size: int, refused: str) -> list[Unit]:
+    """A group is as its worst pod is, under the name of its leader. refused: what was said last about pods that could not be made."""
     groups: dict[str, list[tuple[int, Unit]]] = {}
     for pod, unit in pods:
         labels = pod.metadata.labels
         worker = int(labels[WORKER_INDEX]) if labels.get(WORKER_INDEX, "").isdecimal() else 0
         groups.setdefault(labels.get(GROUP_INDEX, unit.replica.name), []).append((worker, unit))
-    return [_group([unit for _, unit in sorted(group, key=lambda one: one[0])], size) for group in groups.values()]
+    return [_group([unit for _, unit in sorted(group, key=lambda one: one[0])], size, refused) for group in groups.values()]
 
 
-def _group(units: Sequence[Unit], size: int) -> Unit:
+def _group(units: Sequence[Unit], size: int, refused: str) -> Unit:
     leader, worst = units[0].replica, min(units, key=lambda unit: unit.badness).replica
     made, waiting = max(unit.made for unit in units), tuple(pod for unit in units for pod in unit.waiting)
-    if worst.state is ReplicaState.SERVING and len(units) < size:
-        missing = f"{len(units)} of the {size} pods of this replica are there"
+    missing = f"{len(units)} of the {size} pods of this replica are there"
+    if len(units) < size and refused and worst.state is not ReplicaState.FAILING:
+        return Unit(Replica(leader.name, ReplicaState.FAILING, NOT_MADE, f"{missing}: {refusal(refused)}", leader.node), made, waiting)
+    if len(units) < size and worst.state is ReplicaState.SERVING:
         return Unit(Replica(leader.name, ReplicaState.STARTING, message=missing, node=leader.node), made)
     message = worst.message if worst.name == leader.name or not worst.message else f"{worst.name}: {worst.message}"
     return Unit(Replica(leader.name, worst.state, worst.reason, message, worst.node), made, waiting)
@@ -152,8 +165,13 @@ def _unmade(workload: Workload, units: Sequence[Unit], events: Sequence[Event], 
         return [_refused(failure.reason or NOT_MADE, failure.message)]
     if progress is not None and progress.reason == NO_REPLICA_SET:
         return [_refused(progress.reason, progress.message)]
-    told = max((one for one in events if one.reason == NOT_MADE and now - one.last < RECENT), key=lambda one: one.last, default=None)
-    return [_refused(NOT_MADE, told.message)] if told is not None else []
+    told = _told(events, now)
+    return [_refused(NOT_MADE, told.message)] if told is not None and len(units) < wanted(workload) else []
+
+
+def _told(events: Sequence[Event], now: float) -> Event | None:
+    """The last refusal of a pod that is not history."""
+    return max((one for one in events if one.reason == NOT_MADE and now - one.last < RECENT), key=lambda one: one.last, default=None)
 
 
 def _refused(reason: str, message: str) -> Unit:
