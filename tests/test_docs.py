@@ -62,3 +62,12 @@ def test_pages_that_the_code_names_exist() -> None:
     named = {name for path in (ROOT / "reconciler").rglob("*.py") for name in NAMED.findall(path.read_text())}
 
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_every_reason_that_the_cases_of_kubernetes_know_has_its_cure() -> None:
+    cases = [ROOT / "tests" / "test_kube_health.py", *(ROOT / "tests" / "kubernetes").glob("test_*.py")]
+    reasons = {reason for case in cases for reason in re.findall(r'Health\.[A-Z_]+, "([A-Za-z]+)"', case.read_text())}
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+
+    assert len(reasons) > 15
+    assert {reason for reason in reasons if f"`{reason}`" not in page} == set()
