@@ -28,6 +28,8 @@ from reconciler.targets.kubernetes.api.certificate import end_of
 from reconciler.targets.kubernetes.api.credentials import REST, Credentials
 from reconciler.targets.kubernetes.api.failures import KubeRefused, KubeUnavailable
 from reconciler.targets.kubernetes.api.kubeconfig import in_cluster, read_file, read_text
+from reconciler.targets.kubernetes.settings import KubernetesSettings
+from reconciler.targets.kubernetes.target import access_of as opened_by
 
 pytestmark = pytest.mark.slow  # hundreds of cases: `make test` has them
 
@@ -609,3 +611,11 @@ def test_the_client_needs_no_package_that_is_slow_to_import() -> None:
 
     loaded = set(done.stdout.split())
     assert not loaded & {"kubernetes", "requests", "urllib3", "aiohttp", "yaml", "pydantic", "subprocess", "asyncio", "tempfile"}
+
+
+def test_a_path_in_the_place_of_the_text_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONCILER_SECRET_GPU_EAST", "~/.kube/config")
+    said = complaint(lambda: opened_by(KubernetesSettings("east", kubeconfig=("gpu-east", ""))), "KUBE9")
+
+    assert said.startswith("east: RECONCILER_SECRET_GPU_EAST holds a path, and not the text of a kubeconfig")
+    assert "put the file at gpu-east/kubeconfig below $RECONCILER_SECRETS" in said

@@ -1,14 +1,18 @@
 """What nobody meant to raise: two lines for the person, the traceback in a file of the state folder."""
 
+import contextlib
 import os
 import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import Final
 
 from reconciler import __version__
 from reconciler.errors import Problem
 from reconciler.report.redact import without_secrets
+
+KEPT: Final = 50  # files: a daemon that fails at every pass writes one a pass, for as long as nobody comes
 
 
 def crashed(error: BaseException, what: str, folder: Path) -> Problem:
@@ -29,5 +33,14 @@ def _keep(text: str, folder: Path) -> str:
                 file.write(without_secrets(text))
         except OSError:
             continue
+        if place == folder:
+            _drop_old(folder)
         return str(path)
     return "the traceback (no file could be written)"
+
+
+def _drop_old(folder: Path) -> None:
+    """Names begin with the time."""
+    for path in sorted(folder.glob("reconciler-*.txt"))[:-KEPT]:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -57,7 +57,16 @@ def access_of(settings: KubernetesSettings) -> Access:
         )
     if entry.file is not None:
         return kubeconfig.read_file(entry.file, settings.context)
-    return kubeconfig.read_text(entry.text, settings.context, Path.cwd(), where=own_store.variable_of(name, key))
+    variable = own_store.variable_of(name, key)
+    if "\n" not in entry.text and entry.text.startswith(("/", "~", ".")):
+        raise TargetRefused(
+            f"{variable} holds a path, and not the text of a kubeconfig",
+            code=KUBECONFIG,
+            where=settings.name,
+            why="what stands in the variable is the secret itself",
+            todo=f"set it to the text, or put the file at {name}/{key or 'kubeconfig'} below ${own_store.FOLDER}",
+        )
+    return kubeconfig.read_text(entry.text, settings.context, Path.cwd(), where=variable)
 
 
 class KubernetesTarget:
