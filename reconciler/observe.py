@@ -26,10 +26,14 @@ def observe(
     names = sorted(readers)
     if parallel and len(names) > 1:
         pool = ThreadPoolExecutor(max_workers=min(16, len(names)))
+        patient = False
         try:
             seen = list(pool.map(lambda name: _read(name, readers[name], by_target[name]), names))
+        except Exception:
+            patient = True  # somebody passes again, and no target is read twice at once
+            raise
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # who leaves in the middle closes the targets, which ends their readings
+            pool.shutdown(wait=patient, cancel_futures=True)  # who leaves closes the targets, which ends their readings
     else:
         seen = [_read(name, readers[name], by_target[name]) for name in names]
     return {name: Unreadable(name, problem) for name, problem in closed.items()} | dict(zip(names, seen, strict=True))

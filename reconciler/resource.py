@@ -233,7 +233,8 @@ class Observation:
 
     pending: files or parts that were written and not acknowledged yet; a pass writes them again although no manifest differs.
     problems: what is known to be wrong with wanted resources before anything is written (a model file that is not there); each
-    names the owner that it blocks. notes: what a person should see and nothing depends on.
+    names the owner that it blocks. notes: what a person should see and nothing depends on. lingers: something that was asked to go is still
+    needed on the target, and no resource yet: the target is read until it has gone.
     """
 
     target: str
@@ -241,6 +242,7 @@ class Observation:
     pending: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    lingers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Reading targets: an error is a value, never an empty set, and one dark target dims no other."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -69,6 +70,24 @@ def test_who_leaves_in_the_middle_does_not_wait_for_the_readings_of_others() -> 
         assert not closed.is_set()
     finally:
         closed.set()
+
+
+def test_who_passes_again_waits_so_that_no_target_is_read_twice_at_once() -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def slowly(wanted: object) -> Observation:
+        began.set()
+        time.sleep(0.2)
+        ended.set()
+        return Observation(WEST, {})
+
+    slow, broken = Reads(WEST), Reads(EDGE)
+    slow.read = slowly  # type: ignore[method-assign]
+    broken.read = lambda wanted: 1 // 0 if began.wait(60) else None  # type: ignore[method-assign, assignment, return-value]
+    with pytest.raises(ZeroDivisionError):
+        observe({EDGE: broken, WEST: slow}, {}, {})
+
+    assert ended.is_set()
 
 
 def test_a_mistake_of_ours_is_not_taken_for_an_unreadable_target() -> None:

@@ -215,8 +215,18 @@ def test_a_move_to_where_no_gateway_leads_leaves_the_old_copy_and_its_route(seen
 
 
 def test_a_cluster_that_a_gateway_leaves_out_loses_its_routes_as_declared() -> None:
-    assert f"update {A_ROUTE}" not in said(plan(desired(workload("a"), *OTHERS), world(*endpoint("a"), *OTHERS)))
-    assert not [one for one in plan(desired(workload("a"), *OTHERS), world(*endpoint("a"), *OTHERS)).held if one.reason is Reason.INVALID]
+    """Also where the workload becomes another one there."""
+    other = replace(workload("a"), key=work_key("a")._replace(name="a-group"))
+    for wanted in (workload("a"), other):
+        found = plan(desired(wanted, *OTHERS), world(*endpoint("a"), *OTHERS))
+        assert not [one for one in found.held if one.reason is Reason.INVALID]
+
+
+def test_a_gateway_that_leaves_the_repo_holds_no_move() -> None:
+    left = replace(desired(workload("a", WEST), *OTHERS), targets={name: spec for name, spec in TARGETS.items() if name != EDGE})
+    found = plan(left, world(*endpoint("a"), *OTHERS), targets=TARGETS)
+
+    assert not [one for one in found.held if one.reason is Reason.INVALID]
 
 
 PAUSED = (route("a", *NOWHERE),)

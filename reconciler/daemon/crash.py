@@ -34,13 +34,14 @@ def _keep(text: str, folder: Path) -> str:
         except OSError:
             continue
         if place == folder:
-            _drop_old(folder)
+            _drop_old(folder, path)
         return str(path)
     return "the traceback (no file could be written)"
 
 
-def _drop_old(folder: Path) -> None:
-    """Names begin with the time."""
-    for path in sorted(folder.glob("reconciler-*.txt"))[:-KEPT]:
-        with contextlib.suppress(OSError):
+def _drop_old(folder: Path, newest: Path) -> None:
+    """The newest stays, whatever the clock says of the others."""
+    with contextlib.suppress(OSError):
+        others = sorted((path.stat().st_mtime, path) for path in folder.glob("reconciler-*.txt") if path != newest)
+        for _, path in others[: -(KEPT - 1)]:
             path.unlink()

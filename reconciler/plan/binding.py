@@ -34,8 +34,7 @@ def open_drains(view: View, live: LiveResource) -> tuple[tuple[ResourceKey, floa
 def drain_left(view: View, backend: ResourceKey, since: float) -> float:
     """Seconds until the backend may stop; 0 when the time is over, or when the backend is known to be gone."""
     gone = backend.target in view.readable and backend not in view.everything
-    whole = view.drain_seconds(backend.target)
-    return 0.0 if gone else min(whole, max(0.0, since + whole - view.situation.now))  # a clock that was set back makes no drain longer
+    return 0.0 if gone else max(0.0, since + view.drain_seconds(backend.target) - view.situation.now)
 
 
 def retry_delay(attempt: int) -> float:

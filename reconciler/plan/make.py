@@ -105,8 +105,10 @@ def _stranded(view: View, operation: Operation) -> Held | None:
     """The route of an endpoint that moves to where no gateway leads: nobody who moves something wants it dark."""
     if not isinstance(operation, Delete) or operation.key.kind not in view.rules(operation.key.target).routes:
         return None
-    new = sorted({key.target for key in view.wanted_of.get(operation.owner, ())})
-    if not new or operation.owner in view.routed or all(key in view.desired.resources for key in operation.live.needs):
+    owner, new = view.desired.owners.get(operation.owner), sorted({key.target for key in view.wanted_of.get(operation.owner, ())})
+    if owner is None or owner.asleep or operation.owner in view.routed or operation.key.target not in view.desired.targets:
+        return None
+    if not new or {key.target for key in operation.live.needs} <= set(new):  # it stays where it is: its gateway lets go of it
         return None
     where = " or ".join(new)
     text = (

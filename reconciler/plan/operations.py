@@ -99,6 +99,8 @@ def _beginning(view: View, wanted: Resource) -> Effects:
 def _ending(view: View, found: LiveResource, owner: Owner | None) -> Effects:
     ready = found.serving.ready if found.serving else 0
     now = f"{ready} replica{' serves' if ready == 1 else 's serve'} now" if view.serves(found.key) else ""
+    if heir := view.heirs.get(found.identity):
+        return Effects(ChangeClass.IN_PLACE, f"is {heir} now")
     if owner is None:
         return Effects(ChangeClass.DELETE, now or _leaving(found))
     if not view.serves(found.key):

@@ -126,7 +126,7 @@ def _still_known(record: Record, desired: Desired, live: Live, plan: Plan) -> Ma
 
     def empty(name: str) -> bool:
         seen = live.get(name)
-        if not isinstance(seen, Observation) or name in busy:
+        if not isinstance(seen, Observation) or seen.lingers or name in busy:
             return False
         return not any(found.mark and found.mark.instance == desired.instance for found in seen.resources.values())
 

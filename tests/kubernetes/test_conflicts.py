@@ -280,7 +280,7 @@ def test_the_sets_parent_without_its_labels_is_found_and_gets_them_back(site: Si
     site.ready()
     parent = f"reconciler-default.{site.cluster}"
     site.plane.kubectl("-n", "reconciler-system", "label", "configmap", parent, "reconciler.dev/instance-")
-    site.change(replicas=2, observability={"metrics": {"scrape": False}})
+    site.change(resources={"memory": "2Gi"})
     last = site.ready()
 
     assert last.exit_code == 0

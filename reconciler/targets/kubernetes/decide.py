@@ -72,6 +72,11 @@ class Verified:
         self.known[key] = (live, wanted, now if same is Same.REWRITTEN else 0.0)
         self.changed = True
 
+    def rewrote(self, key: ResourceKey, live: bytes, wanted: str) -> bool:
+        """Was it found to be rewritten, however long ago?"""
+        found = self.known.get(key)
+        return found is not None and found[:2] == (live, wanted) and found[2] > 0
+
     @property
     def rewritten(self) -> bool:
         """Is anything rewritten by the server? That may end without a trace in the object."""
@@ -170,19 +175,22 @@ class Decider:
         declared = found.mark != resource.mark(claim.instance, claim.repo)
         if found.item.meta.deletion_timestamp or (decision is Decision.DIFFERS and declared):
             return Same.DIFFERENT
-        if not self._would_stay(resource, found, body, document):
+        stays = self._would_stay(resource, found, body, document)
+        if stays is None:  # a server in trouble makes no drift of what it is known to rewrite; else what cannot be asked is a change
+            stays = self._verified.rewrote(resource.key, found.fingerprint, self._name(resource))
+        if not stays:
             return Same.DIFFERENT
         return Same.EQUAL if decision is Decision.UNSURE else Same.REWRITTEN
 
-    def _would_stay(self, resource: Resource, found: Found, body: Mapping[str, Json], document: Mapping[str, Json]) -> bool:
-        """Ask the server: would our apply leave the object as it is? What cannot be asked is shown as a change."""
+    def _would_stay(self, resource: Resource, found: Found, body: Mapping[str, Json], document: Mapping[str, Json]) -> bool | None:
+        """Ask the server: would our apply leave the object as it is? None where it cannot be asked."""
         address = address_of(self._applyset.settings, resource.key)
         mine = {**body, "metadata": {**_mapping(body["metadata"]), "uid": found.item.meta.uid}}
         path = path_of(address.kind, address.namespace, address.name)
         try:
             answer = self._client.patch_apply(path, encoded(mine), manager=MANAGER, force=True, dry_run=True)
         except TargetError:
-            return False
+            return None
         return unchanged(document, msgspec.json.decode(answer.body))
 
     def _as_wanted(self, resource: Resource, found: Found, same: Same, document: Mapping[str, Json] | None = None) -> Told:

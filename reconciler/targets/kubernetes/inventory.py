@@ -12,7 +12,7 @@ The keys are those of kubectl's own code, not the KEP's text (facts/kubernetes.m
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.checkpoint import reach
@@ -59,11 +59,12 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The parent as it was read; members None: it is not there yet. version: resourceVersion."""
+    """The parent as it was read; members None: it is not there yet. version: resourceVersion. labelled: does a LIST find it?"""
 
     members: Members | None = None
     repo: str = ""
     version: str = ""
+    labelled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,8 @@ def record(client: KubeClient, applyset: ApplySet, parent: Parent, members: Memb
     Against another writer it is an optimistic lock: a parent that moved since it was read raises, before anything is written or pruned.
     """
     wanted = members if exact or parent.members is None else parent.members | members
-    if parent.members is not None and (parent.members, parent.repo) == (wanted.without(applyset.settings.namespace), applyset.claim.repo):
+    named = wanted.without(applyset.settings.namespace)
+    if parent.labelled and parent.members is not None and (parent.members, parent.repo) == (named, applyset.claim.repo):
         return parent
     reach("kubernetes: ApplySet", "before")
     body = encoded(applyset.body(wanted, parent.version or NEW))
@@ -149,7 +151,7 @@ def record(client: KubeClient, applyset: ApplySet, parent: Parent, members: Memb
         raise _homeless(applyset, error) if error.problem.code == MISSING else error from None
     reach("kubernetes: ApplySet", "after")
     version = item(answer.body, "the ApplySet's parent").meta.resource_version
-    return Parent(wanted.without(applyset.settings.namespace), applyset.claim.repo, version)
+    return Parent(named, applyset.claim.repo, version)
 
 
 def _stripped(client: KubeClient, applyset: ApplySet) -> Parent | None:
@@ -162,7 +164,7 @@ def _stripped(client: KubeClient, applyset: ApplySet) -> Parent | None:
                 return None
             parent = applyset.parent_of(one.meta.annotations, one.meta.resource_version)
             applyset.check(parent)
-            return parent
+            return replace(parent, labelled=False)
     return None
 
 

@@ -51,7 +51,7 @@ def read(
     decider = Decider(client, applyset, verified, pool, now)
     told = decider.tell(wanted, sight.objects)
     verified.keep(wanted)
-    seen, notes = _shown(applyset, wanted, sight, told)
+    seen, notes, lingers = _shown(applyset, wanted, sight, told)
     live = _live(client, verified, seen, sight, pool, now)
     for key, one in live.items():
         if one.mark is None and key in wanted and _written_by_us(seen[key].found):
@@ -60,7 +60,7 @@ def read(
             live[key] = replace(one, holder=_holder(seen[key].found))
         elif one.mark is not None and _of_another_set(seen[key].found, applyset):
             live[key] = replace(one, mark=replace(one.mark, digest=""))  # what was declared of it was declared there
-    observation = Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=notes)
+    observation = Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=notes, lingers=lingers)
     same_again = sight.by_lists and not decider.asked and not verified.rewritten and all(map(_settled, live.values()))
     verified.settled = Settled(verified.pages.state, dict(wanted), observation) if same_again else None
     return observation, sight
@@ -68,8 +68,8 @@ def read(
 
 def _shown(
     applyset: ApplySet, wanted: Mapping[ResourceKey, Resource], sight: Sight, told: Mapping[ResourceKey, Told]
-) -> tuple[dict[ResourceKey, Seen], tuple[str, ...]]:
-    """Members, and what holds a wanted name; and what a person should know of them."""
+) -> tuple[dict[ResourceKey, Seen], tuple[str, ...], bool]:
+    """Members, and what holds a wanted name; what a person should know of them; and whether something goes once nothing needs it."""
     ours, set_id = applyset.claim.instance, applyset.id
     members = (
         key
@@ -79,6 +79,7 @@ def _shown(
     shown = {*members, *(wanted.keys() & sight.objects.keys())}  # all namespaces are listed: those of another set are not ours
     seen: dict[ResourceKey, Seen] = {}
     notes: list[str] = []
+    lingers = False
     inhabited = _inhabited(shown, sight)
     for key, found in sight.objects.items():
         if key not in shown:
@@ -87,18 +88,19 @@ def _shown(
             needed = found.item.meta.name in inhabited if key.kind == "Namespace" else _is_mounted(found, sight)
             if needed or not _is_asked(found):
                 notes += _staying(found, needed)
+                lingers = lingers or _is_asked(found)
                 continue
         seen[key] = _seen(found, told.get(key) or Told(as_applied(found)), sight)
         notes += seen[key].told.notes
         if found.item.meta.deletion_timestamp is not None:
             notes.append(f"{key} is being deleted by the cluster")
-    return seen, tuple(notes)
+    return seen, tuple(notes), lingers
 
 
 def _inhabited(shown: Set[ResourceKey], sight: Sight) -> Set[str]:
     """Namespaces in which something of ours is, a claim or a pod that still ends too."""
     held = (sight.objects[key].item.meta.namespace for key in shown if key.kind != "Namespace")
-    return {*held, *(namespace for namespace, _ in sight.pods)}
+    return {*held, *(namespace for namespace, endpoint in sight.pods if endpoint)}
 
 
 def _is_mounted(claim: Found, sight: Sight) -> bool:

@@ -15,6 +15,7 @@ from reconciler.targets.kubernetes.render import initial_replicas
 from reconciler.targets.protocol import TargetRules
 
 REPLICAS: Final = "/spec/replicas"
+OPEN_PORTS: Final = "/spec/ingress/0"  # of a NetworkPolicy: its first rule names them
 # What a new pod is made from: any change of it replaces all that run.
 TEMPLATE: Final[Mapping[str, tuple[str, ...]]] = {
     "Deployment": ("spec", "template"),
@@ -37,6 +38,9 @@ class Count(NamedTuple):
 def effects(desired: Resource, live: LiveResource, fields: tuple[FieldChange, ...]) -> Effects:
     """What an update of these fields does to the replicas that run."""
     kind = desired.key.kind
+    if kind == "NetworkPolicy" and any(change.path.startswith(OPEN_PORTS) for change in fields):
+        text = "opens and closes ports at once: where policies are enforced, replicas that still serve on another one get no new requests"
+        return Effects(ChangeClass.IN_PLACE, text)
     if kind not in TEMPLATE:
         return Effects(ChangeClass.IN_PLACE)
     count = _count(desired, live, fields)

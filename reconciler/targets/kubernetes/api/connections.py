@@ -97,7 +97,7 @@ def through_socks(proxy: Proxy, server: Address, timeout: float | None) -> socke
     way = Socks(ProxyType.SOCKS5, proxy.host, proxy.port, user, password, rdns=True)
     try:
         return way.connect(*server, timeout=timeout)
-    except (ProxyError, OSError) as error:
+    except (ProxyError, OSError, ValueError) as error:  # the last for a login that SOCKS cannot carry
         raise OSError(f"the proxy {proxy.host}:{proxy.port}: {error}") from error
 
 
