@@ -22,6 +22,7 @@ from typing import ClassVar
 
 from tools.controlplane.access import kubeconfig
 from tools.controlplane.certificates import Authority
+from tools.ports import free_port
 
 HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
@@ -130,7 +131,7 @@ class FaultProxy:
         self._ending = threading.Event()
         self._open: set[tuple[socket.socket, http.client.HTTPConnection]] = set()
         self._threads: list[threading.Thread] = []
-        self.port = 0
+        self.port = free_port()
         self._listen()
         self.url = f"https://127.0.0.1:{self.port}"
 
@@ -177,7 +178,6 @@ class FaultProxy:
         if self._ending.is_set() or getattr(self, "_listener", None) is not None:
             return
         self._listener: socket.socket | None = socket.create_server(("127.0.0.1", self.port), backlog=64)
-        self.port = self._listener.getsockname()[1]
         self._start(self._accept, self._listener)
 
     def _deafen(self) -> None:

@@ -144,11 +144,11 @@ class Site:
         return self.apply(lambda report: all(self._is_up(one) for one in report.statuses if not names or name_of(one) in names))
 
     def _is_up(self, found: EndpointStatus) -> bool:
-        """A replica is Ready a moment before its address stands in an EndpointSlice."""
+        """A replica is Ready a moment before its address stands in an EndpointSlice, and one too many for a moment before it goes."""
         if found.word is not Health.READY or not found.routed or self.cluster not in found.targets:
             return found.word is Health.READY
         _, workspace, name = found.owner.split("/")
-        return len(self.addresses(name, workspace)) == found.ready
+        return len(self.addresses(name, workspace)) == found.ready == found.desired
 
     def until(self, word: Health, reason: str = "", name: str = "chat") -> EndpointStatus:
         """Passes until an endpoint has this word (and reason)."""
@@ -365,8 +365,10 @@ def clean(site: Site) -> None:
     for namespace in names(site, path_of("Namespace"), lambda name: name.startswith(site.namespace_of(""))):
         for claim in names(site, path_of("PersistentVolumeClaim", namespace)):
             path = path_of("PersistentVolumeClaim", namespace, claim)
-            site.api.request("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
-        site.api.request("DELETE", path_of("Namespace", "", namespace))
+            with suppress(Refused):  # gone by itself
+                site.api.request("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+        with suppress(Refused):
+            site.api.request("DELETE", path_of("Namespace", "", namespace))
     for name in names(site, path_of("ConfigMap", SYSTEM), lambda name: name.endswith(site.id)):
         site.api.request("DELETE", path_of("ConfigMap", SYSTEM, name))
 

@@ -24,10 +24,20 @@ def pods_of(site: Site) -> Object:
 
 def history(site: Site, before: Object) -> Counts:
     """From that LIST until now."""
+    for seconds in (1, 5, 20):  # a server that is starved ends a watch before it has sent everything
+        now = {pod["metadata"]["uid"] for pod in pods_of(site)["items"] if "deletionTimestamp" not in pod["metadata"]}
+        counts, left = replayed(site, before, seconds)
+        if left == now:
+            return counts
+    raise AssertionError(f"pods come and go: {left} after the watch, {now} before it")
+
+
+def replayed(site: Site, before: Object, seconds: int) -> tuple[Counts, set[str]]:
+    """What a watch of so many seconds tells, and the pods that are there at its end."""
     pods = {pod["metadata"]["uid"]: is_ready(pod) for pod in before["items"]}
     found = Counts(set(pods), sum(pods.values()), len(pods))
     version = before["metadata"]["resourceVersion"]
-    for line in site.plane.get(f"{path_of('Pod', site.namespace)}?watch=1&resourceVersion={version}&timeoutSeconds=1").splitlines():
+    for line in site.plane.get(f"{path_of('Pod', site.namespace)}?watch=1&resourceVersion={version}&timeoutSeconds={seconds}").splitlines():
         event = json.loads(line)
         assert event["type"] in ("ADDED", "MODIFIED", "DELETED"), event
         pod = event["object"]
@@ -37,7 +47,7 @@ def history(site: Site, before: Object) -> Counts:
         found.seen |= set(pods)
         found.fewest_ready = min(found.fewest_ready, sum(pods.values()))
         found.most = max(found.most, len(pods))
-    return found
+    return found, set(pods)
 
 
 def is_ready(pod: Object) -> bool:

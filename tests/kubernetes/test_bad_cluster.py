@@ -20,8 +20,9 @@ from reconciler.errors import Problem
 from reconciler.report.model import Report
 from reconciler.resource import Health
 from reconciler.targets.own_store import variable_of
-from tests.kubernetes.kube_site import Object, Site, opened, status_of, text_of
+from tests.kubernetes.kube_site import Object, Site, opened, status_of, text_of, wait_until
 from tools.controlplane import ControlPlane, certificates
+from tools.controlplane.kubectl import KubectlFailed
 
 OLD = {"major": "1", "minor": "29", "gitVersion": "v1.29.4"}
 
@@ -132,6 +133,15 @@ def test_no_right_to_list_one_kind(served: Site) -> None:
     assert '{apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list"]}' in problem.todo
 
 
+def may(site: Site, *words: str) -> bool:
+    """May it list them? Rights are in force a moment after they are given."""
+    who, what, *where = words
+    try:
+        return site.plane.kubectl("auth", "can-i", "list", what, who, *where).strip() == "yes"
+    except KubectlFailed:
+        return False
+
+
 @contextmanager
 def limited(site: Site, without: str) -> Iterator[str]:
     """The kubeconfig of an account that has all our rights but those of one resource."""
@@ -152,6 +162,8 @@ def limited(site: Site, without: str) -> Iterator[str]:
     for path, body in made:
         site.api.request("POST", path, {"metadata": {"name": name}, **body})
     try:
+        who_asks = f"--as=system:serviceaccount:reconciler-system:{name}"
+        wait_until(lambda: may(site, who_asks, "pods", "-A") and may(site, who_asks, "configmaps", "-n", "reconciler-system"))
         token = site.api.request("POST", f"{accounts}/{name}/token", {"spec": {}})["status"]["token"]
         yield as_user(site.plane, token=token)
     finally:

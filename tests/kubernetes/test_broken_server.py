@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 from fault_proxy import CloseAfter, FaultProxy, Hang, Reply, Reset, Rule, Seen, Slow, Truncate, always, first
-from kube_site import Site, done, failures, opened, status_of
+from kube_site import Site, failures, opened, status_of
 
 from reconciler.report.model import Report
 from reconciler.resource import Health
@@ -19,7 +19,7 @@ from reconciler.targets.kubernetes.api.pacing import Limits
 from reconciler.targets.own_store import variable_of
 from tools.controlplane import ControlPlane
 
-HASTY = Limits(connect=2, read=1, list_read=1, budget=2, list_budget=2, attempts=2)
+HASTY = Limits(connect=2, read=2, list_read=2, budget=4, list_budget=4, attempts=2)
 
 
 def lists_of(plural: str) -> "partial[bool]":
@@ -185,4 +185,4 @@ def test_nothing_is_deleted_for_an_endpoint_of_which_another_write_failed(site: 
     assert "another write for it failed" in failures(report)["Delete PodDisruptionBudget/chat"].message
     assert site.is_there("PodDisruptionBudget")
     proxy.rule = None
-    assert "Delete PodDisruptionBudget/chat" in done(site.apply())
+    site.apply(lambda report: not report.plan.unreadable and not site.is_there("PodDisruptionBudget"))

@@ -3,13 +3,28 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reconciler.resource import Health
-from tests.kubernetes.kube_site import SYSTEM, WORKSPACE, Site, changes, done, held, opened, status_of, text_of, told, wait_until
+from tests.kubernetes.kube_site import (
+    PATIENCE,
+    PAUSE,
+    SYSTEM,
+    WORKSPACE,
+    Site,
+    changes,
+    done,
+    held,
+    opened,
+    status_of,
+    text_of,
+    told,
+    wait_until,
+)
 from tests.served_site import COMMAND
 from tools.controlplane import ControlPlane
 from tools.controlplane.audit import Entry
@@ -89,8 +104,10 @@ def test_one_process_applies_twice(site: Site) -> None:
     first = next(passes)
     assert "Create Deployment/chat" in done(first)
     wait_until(lambda: bool(site.pods()) and site.pods()[0]["status"]["phase"] == "Running")
-    while next(passes).waiting:
-        pass
+    deadline = time.monotonic() + PATIENCE
+    while (report := next(passes)).waiting:
+        assert time.monotonic() < deadline, text_of(report)
+        time.sleep(PAUSE)
     entries = site.requests(lambda: next(passes))
     passes.close()
     assert only_lists(entries)

@@ -4,10 +4,15 @@
 GET /slow takes. A GET of anything else answers JSON: path, pid, the environment. POST /v1/chat/completions streams words.
 """
 
+import sys
+
+if "--hang" in sys.argv:  # before anything that takes a moment: who waits for it may wait a second only
+    sys.stderr.write("thinking about it\n")
+    sys.stderr.flush()
+
 import argparse
 import json
 import os
-import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -59,6 +64,5 @@ if options.fail or (options.fail_while and os.path.exists(options.fail_while)):
     sys.stdout.write(f"loading the weights\n{options.fail or 'the file says no'}\n")
     sys.exit(3)
 if options.hang:
-    sys.stderr.write("thinking about it\n")
     time.sleep(3600)
 ThreadingHTTPServer((options.host, options.port), Handler).serve_forever()

@@ -17,6 +17,7 @@ from tools.demo.traffic import Caller, Gateway, Steadily, status_of
 LIMIT_MB: Final = 3000
 LOAD_THREADS: Final = 3
 AFTERMATH: Final = 2.0  # seconds that a load goes on after the change has settled
+DRAIN: Final = 5.0  # seconds: drainSeconds of examples/repo/clusters/local.yaml
 OUTAGE: Final = 3.0  # seconds that the reconciler stays dead
 ACKNOWLEDGE: Final = re.compile(r"Reconciler-Ack: (sha256:[0-9a-f]{64})")
 
@@ -177,11 +178,13 @@ def pause_and_delete(play: Play, screen: Screen) -> None:
         play.caller.chat()
 
         play.chat.unlink()
+        asked = time.monotonic()
         play.stage.commit("chat: no longer needed")
         begin = time.monotonic()
         route_gone = until(lambda: status_of(play.caller.chat) in (403, 404), "the route of chat goes", play, begin)
         still = "chat" in play.stage.statuses()
-        check(still, "the application outlives its route")
+        in_time = time.monotonic() - asked < DRAIN  # on a machine that is too slow to look within the drain there is nothing to see
+        check(still or not in_time, "the application outlives its route")
         play.stage.wait("waiting for the drain and the application to go", lambda now: "chat" not in now)
         app_gone = time.monotonic() - begin
         play.stage.settle("waiting for the plan to be empty")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 NETS: Final = (98, *range(100, 130, 2), *range(70, 98, 2))
-PATIENCE: Final = 5.0  # seconds
+PATIENCE: Final = 30.0  # seconds
 
 
 class NoNetwork(Exception):
