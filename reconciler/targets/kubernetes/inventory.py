@@ -13,6 +13,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from reconciler.checkpoint import reach
@@ -67,7 +68,7 @@ class Parent:
     labelled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApplySet:
     """The set of one cluster and instance."""
 
@@ -83,8 +84,9 @@ class ApplySet:
     def path(self) -> str:
         return path_of("ConfigMap", self.settings.namespace, self.name)
 
-    @property
+    @cached_property
     def id(self) -> str:
+        """Asked for several times for each of thousands of objects."""
         digest = hashlib.sha256(f"{self.name}.{self.settings.namespace}.ConfigMap.".encode()).digest()
         return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
 
