@@ -36,7 +36,6 @@ from reconciler.targets.kubernetes.shapes import EndpointSlice, Item, Pod
 # Write what is theirs, or what we hand over to an autoscaler.
 QUIET: Final = frozenset({MANAGER, HANDOVER_MANAGER, "kube-controller-manager", "kube-scheduler", "kubelet", "keda-operator", "lws"})
 
-
 REWRITES: Final = 600.0  # seconds until the server is asked again whether it still rewrites a field: the webhook may be gone
 
 
@@ -61,12 +60,10 @@ class Verified:
     settled: "Settled | None" = None
 
     def same(self, key: ResourceKey, live: bytes, wanted: str, now: float) -> Same | None:
-        found = self.known.get(key)
-        if found is None or found[:2] != (live, wanted):
-            return None
-        if not found[2]:
-            return Same.EQUAL
-        return Same.REWRITTEN if 0 <= now - found[2] < REWRITES else None
+        when = self._when(key, live, wanted)
+        if not when:
+            return None if when is None else Same.EQUAL
+        return Same.REWRITTEN if 0 <= now - when < REWRITES else None
 
     def remember(self, key: ResourceKey, live: bytes, wanted: str, same: Same, now: float) -> None:
         self.known[key] = (live, wanted, now if same is Same.REWRITTEN else 0.0)
@@ -74,8 +71,12 @@ class Verified:
 
     def rewrote(self, key: ResourceKey, live: bytes, wanted: str) -> bool:
         """Was it found to be rewritten, however long ago?"""
+        return bool(self._when(key, live, wanted))
+
+    def _when(self, key: ResourceKey, live: bytes, wanted: str) -> float | None:
+        """When this pair was found to be rewritten, 0.0 where it was found equal; None where it was not compared."""
         found = self.known.get(key)
-        return found is not None and found[:2] == (live, wanted) and found[2] > 0
+        return found[2] if found is not None and found[:2] == (live, wanted) else None
 
     @property
     def rewritten(self) -> bool:

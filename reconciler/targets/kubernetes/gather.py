@@ -222,7 +222,7 @@ def refusals_of(client: KubeClient, groups: Collection[tuple[str, str, str]], po
     """Why pods of these LeaderWorkerSets (namespace, name, uid) could not be made, by the set's uid. The controller makes StatefulSets of
     its name, `<set>` for leaders and `<set>-<group>` for workers, and what refuses pods is told about these."""
     namespaces = sorted({namespace for namespace, _, _ in groups})[:MOST_NAMESPACES]
-    asked = {namespace: pool.submit(_told, client, namespace, "reason=FailedCreate,type=Warning") for namespace in namespaces}
+    asked = {namespace: pool.submit(_warnings, client, namespace, "reason=FailedCreate,type=Warning") for namespace in namespaces}
     told = {namespace: future.result() for namespace, future in asked.items()}
     return {uid: tuple(one for one in told.get(namespace, ()) if _is_about(one, name)) for namespace, name, uid in groups}
 
@@ -236,10 +236,10 @@ def _is_about(event: Event, name: str) -> bool:
 
 
 def _events(client: KubeClient, namespace: str, uid: str) -> tuple[Event, ...]:
-    return _told(client, namespace, f"involvedObject.uid={uid},type=Warning")
+    return _warnings(client, namespace, f"involvedObject.uid={uid},type=Warning")
 
 
-def _told(client: KubeClient, namespace: str, fields: str) -> tuple[Event, ...]:
+def _warnings(client: KubeClient, namespace: str, fields: str) -> tuple[Event, ...]:
     try:
         pages = client.list_pages(path_of("Event", namespace), fields=fields, limit=PAGE)
         return tuple(_pages(pages, lambda page: rows(EVENTS, page, "the LIST of Events")))

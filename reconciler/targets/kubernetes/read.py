@@ -18,6 +18,7 @@ from reconciler.resource import BY, LiveResource, Observation, Resource, Resourc
 from reconciler.targets.kubernetes.api.client import KubeClient
 from reconciler.targets.kubernetes.api.failures import KIND_MISSING
 from reconciler.targets.kubernetes.decide import Decider, Seen, Settled, Told, Verified, as_applied
+from reconciler.targets.kubernetes.fields.authors import last_writer
 from reconciler.targets.kubernetes.gather import CUSTOM, Found, Sight, events_of, gather, refusals_of
 from reconciler.targets.kubernetes.health.serving import addresses_of, lacks_pods, needs_events, serving_of
 from reconciler.targets.kubernetes.inventory import PART_OF, ApplySet
@@ -58,7 +59,7 @@ def read(
             live[key] = replace(one, lost=_lost(seen[key].found, wanted[key], applyset))
         elif one.mark is None or one.mark.instance != applyset.claim.instance:
             live[key] = replace(one, holder=_holder(seen[key].found))
-        elif one.mark is not None and _of_another_set(seen[key].found, applyset):
+        elif _of_another_set(seen[key].found, applyset):
             live[key] = replace(one, mark=replace(one.mark, digest=""))  # what was declared of it was declared there
     observation = Observation(applyset.settings.name, live, problems=_lacking(sight, wanted), notes=notes, lingers=lingers)
     same_again = sight.by_lists and not decider.asked and not verified.rewritten and all(map(_settled, live.values()))
@@ -242,9 +243,8 @@ def _holder(found: Found) -> str:
     """Of somebody else's object: the place that kubectl finds it at, and who wrote it last."""
     meta = found.item.meta
     who = [f"managed by {meta.labels[MANAGED_BY]}"] if meta.labels.get(MANAGED_BY, BY) != BY else []
-    written = max((one for one in meta.managed_fields if one.subresource != "status"), key=lambda one: one.time or "", default=None)
-    if written is not None:
-        who.append(f"last written by {written.manager}" + (f" at {written.time}" if written.time else ""))
+    if (author := last_writer(meta.managed_fields)) is not None:
+        who.append(f"last written by {author}")
     inside = f" in namespace {meta.namespace}" if meta.namespace else ""
     return ", ".join((f"{found.key.kind} {meta.name}{inside}", *who))
 

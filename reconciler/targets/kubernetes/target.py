@@ -45,9 +45,9 @@ def access_of(settings: KubernetesSettings) -> Access:
     if settings.kubeconfig is None:
         raise TargetRefused(f"cluster {settings.name} has neither kubeconfigRef nor inCluster", code=KUBECONFIG, where=settings.name)
     name, key = settings.kubeconfig
+    variable = own_store.variable_of(name, key)
     entry = own_store.find(name, key, "kubeconfig")
     if entry is None:
-        variable = own_store.variable_of(name, key)
         raise TargetRefused(
             f"the kubeconfig {name} of cluster {settings.name} is not in the store",
             code=KUBECONFIG,
@@ -57,7 +57,6 @@ def access_of(settings: KubernetesSettings) -> Access:
         )
     if entry.file is not None:
         return kubeconfig.read_file(entry.file, settings.context)
-    variable = own_store.variable_of(name, key)
     if "\n" not in entry.text and entry.text.startswith(("/", "~", ".")):
         raise TargetRefused(
             f"{variable} holds a path, and not the text of a kubeconfig",

@@ -49,6 +49,12 @@ def writers(wanted: Manifest, view: Manifest, entries: Iterable["ManagedFields"]
     return found
 
 
+def last_writer(entries: Iterable["ManagedFields"]) -> Author | None:
+    """Who wrote the object last, its status aside; None where the server says nothing."""
+    written = max((entry for entry in entries if entry.subresource != "status"), key=lambda entry: entry.time or "", default=None)
+    return _author(written) if written is not None else None
+
+
 def additions(
     live: Mapping[str, Json], entries: Iterable["ManagedFields"], manager: str, allowed: Collection[str] = ()
 ) -> tuple[tuple[str, Author], ...]:
