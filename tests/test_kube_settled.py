@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pytest
-from kube_objects import NOW, Object, container, pod, ready, running
+from kube_objects import NOW, Object, container, event, pod, ready, running
 
 from reconciler.resource import Manifest, Observation, Resource, ResourceKey
 from reconciler.targets.kubernetes.api import failures
@@ -47,6 +47,7 @@ class Cluster:
     lacks: set[str] = field(default_factory=set)
     version: int = 1
     rewrites: bool = True
+    troubled: bool = False
     dry_runs: int = 0
     asked_about: list[str] = field(default_factory=list)
 
@@ -64,6 +65,8 @@ class Cluster:
     def patch_apply(self, path: str, body: bytes, **_: object) -> Answer:
         """A dry run, which changes nothing; what is wanted, where nothing rewrites it."""
         self.dry_runs += 1
+        if self.troubled:
+            raise failures.raised(failures.TROUBLE, "no", "", "", "east")
         if not self.rewrites:
             return Answer(200, body)
         return Answer(200, json.dumps(next(one for one in self.everything() if one["path"] == path)["object"]).encode())
@@ -229,6 +232,46 @@ def test_what_the_server_rewrites_is_asked_about_again_after_a_while(site: Site)
     site.now += REWRITES
     found = site.read()
     assert (found.notes, found.resources[SERVICE.key].manifest["spec"]) == ((), {"type": "NodePort"})
+
+
+def test_a_server_in_trouble_makes_no_drift_of_what_it_rewrites(site: Site) -> None:
+    edited(site.cluster)
+    site.read()
+    site.cluster.troubled = True
+    site.now += REWRITES
+    found = site.read()
+
+    assert site.cluster.dry_runs == 2
+    assert found.resources[SERVICE.key].manifest == SERVICE.manifest
+    assert "rewrites a field" in " ".join(found.notes)
+
+
+def test_why_a_group_lacks_pods_is_asked_of_its_namespace_and_told_of_its_own_sets(site: Site) -> None:
+    """Its controller makes StatefulSets, which are refused their pods; another group's are beside them."""
+    group = resource("LeaderWorkerSet", "group", replicas=1, leaderWorkerTemplate={"size": 2})
+    site.wanted[group.key] = group
+    site.cluster.put(group, replicas=1, observedGeneration=1)
+    refusals = [event("FailedCreate", f"exceeded quota of {name}", ago=-30) for name in ("group-0", "group-other", "other-0")]
+    for one, name in zip(refusals, ("group-0", "group-other", "other-0"), strict=True):
+        one["involvedObject"] = {"kind": "StatefulSet", "name": name, "uid": f"uid-{name}"}
+    site.cluster.lists[path_of("Event", "team-a")] = refusals
+    serving = site.read().resources[group.key].serving
+
+    assert serving is not None
+    assert [(one.reason, "group-0" in one.message) for one in serving.replicas] == [("FailedCreate", True)]
+
+
+def test_what_was_asked_to_go_and_is_still_needed_lingers(site: Site) -> None:
+    claim = resource("PersistentVolumeClaim", "models")
+    site.cluster.put(claim)["metadata"]["annotations"]["reconciler.dev/prune"] = "enabled"
+    mounts = site.cluster.lists[path_of("Deployment")][0]
+    mounts["spec"]["template"] = {"spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "models"}}]}}
+    kept = site.read()
+    assert (claim.key in kept.resources, kept.lingers) == (False, True)
+
+    del mounts["spec"]["template"]
+    free = site.read()
+    assert (claim.key in free.resources, free.lingers) == (True, False)
 
 
 def test_a_memo_forgets_what_was_made_of_something_else() -> None:

@@ -10,7 +10,7 @@ from reconciler.desired import Desired, Guards
 from reconciler.errors import StateError
 from reconciler.plan.make import make_plan
 from reconciler.repo.memory import MemorySource
-from reconciler.resource import Live
+from reconciler.resource import Live, Observation
 from reconciler.state.advance import after_writes, before_writes, known_targets, situate
 from reconciler.state.history import Past, history, same_repo
 from reconciler.state.record import Record
@@ -334,6 +334,14 @@ def test_a_target_is_forgotten_when_a_reading_shows_nothing_of_ours(seen: Live, 
 
     assert (WEST in after.remembered.targets) is known
     assert EAST in after.remembered.targets
+
+
+def test_a_target_on_which_something_lingers_is_read_until_it_has_gone() -> None:
+    seen = dict(world(*TEN))
+    seen[WEST] = Observation(WEST, {}, lingers=True)
+    after, _ = passed(WITH_WEST, without_west(), seen)
+
+    assert WEST in after.remembered.targets
 
 
 def test_a_gateway_that_is_bound_elsewhere_now_is_still_known_to_reach_where_it_was_bound() -> None:

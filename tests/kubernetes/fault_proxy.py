@@ -430,7 +430,8 @@ class SocksProxy(ConnectProxy):
             assert chosen in methods
             client.sendall(bytes((5, chosen)))
             if self._login:
-                said.read(1)
+                if not said.read(1):
+                    return None  # it has gone: its login does not fit
                 self.logins.append(":".join(said.read(said.read(1)[0]).decode() for _ in ("user", "password")))
                 client.sendall(b"\x01\x00")
             kind = said.read(4)[3]

@@ -519,6 +519,15 @@ def test_a_socks_proxy_finds_the_server(control_plane: ControlPlane, place: str,
     assert proxy.logins == (["u:p"] if login else [])
 
 
+def test_a_login_that_socks_cannot_carry_is_told(control_plane: ControlPlane) -> None:
+    with contextlib.closing(SocksProxy(login=True)) as proxy:
+        way = Proxy("127.0.0.1", proxy.port, "j\u00fcrgen", Secret("p"), socks=True)
+        with contextlib.closing(client_of(replace(read_file(control_plane.user_kubeconfig), proxy=way))) as client:
+            refused = failure(client.version, failures.NOBODY)
+
+    assert f"the proxy 127.0.0.1:{proxy.port}: " in refused.problem.why
+
+
 def test_kubectl_takes_the_socks_proxy_of_these_tests_for_one(control_plane: ControlPlane, tmp_path: Path) -> None:
     with contextlib.closing(SocksProxy()) as proxy:
         document = yaml.safe_load(control_plane.user_kubeconfig.read_text())
